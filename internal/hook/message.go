@@ -1,0 +1,161 @@
+package hook
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+	"unicode/utf8"
+)
+
+// Message carries one delivery through the queue. Several messages of one
+// delivery can be in the queue at once: a repeat by SQS, a copy whose original
+// was not deleted, a return by the sweeper. Gen and Hop tell which of them
+// counts.
+type Message struct {
+	Ref
+	EventType string
+	CreatedAt time.Time // when the event was accepted, whole milliseconds
+	Gen       int       // which budget of attempts: 0, then one more with each retry, replay or recover
+	Hop       int       // one more with each copy, return or release
+	Returns   int       // how often the sweeper has sent the delivery back undecided
+	NotBefore time.Time // no post before; zero: at once
+	Body      []byte    // the request body; nil: too large or not fit for a queue, read it from the event
+	Trace     string    // the producer's traceparent, carried to the endpoint; empty: none
+}
+
+// wireMessage is a Message as JSON in the queue. Body travels as a JSON value,
+// not as a string in a string: it is an object already, and stays byte for
+// byte what it is.
+type wireMessage struct {
+	Version    int             `json:"v"`
+	Tenant     string          `json:"tenant"`
+	EventID    string          `json:"event"`
+	EndpointID string          `json:"endpoint"`
+	EventType  string          `json:"type"`
+	CreatedAt  int64           `json:"at"`
+	Gen        int             `json:"gen,omitempty"`
+	Hop        int             `json:"hop,omitempty"`
+	Returns    int             `json:"returns,omitempty"`
+	NotBefore  int64           `json:"not_before,omitempty"`
+	Trace      string          `json:"trace,omitempty"`
+	Body       json.RawMessage `json:"body,omitempty"`
+}
+
+const messageVersion = 1
+
+// MaxInlineBody is the largest request body, in bytes, that travels inside its
+// message. Ten of them stay far below the 1 MiB of a batch.
+const MaxInlineBody = 32 << 10
+
+// InlineBody returns body when it may travel inside a message and nil when it
+// has to be read from the event: it is too large, or holds a character that
+// SQS refuses (anything but #x9, #xA, #xD, #x20 to #xD7FF, #xE000 to #xFFFD
+// and #x10000 to #x10FFFF; see SendMessage in the SQS API reference).
+func InlineBody(body []byte) []byte {
+	if len(body) > MaxInlineBody {
+		return nil
+	}
+	for i := 0; i < len(body); {
+		if c := body[i]; c < utf8.RuneSelf {
+			if c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+				return nil
+			}
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRune(body[i:])
+		if r == utf8.RuneError && size == 1 || r == 0xFFFE || r == 0xFFFF {
+			return nil
+		}
+		i += size
+	}
+	return body
+}
+
+// EncodeMessage writes the message as the body of a queue message.
+func EncodeMessage(m *Message) ([]byte, error) {
+	w := wireMessage{
+		Version: messageVersion, Tenant: m.Tenant, EventID: m.EventID, EndpointID: m.EndpointID, EventType: m.EventType,
+		CreatedAt: m.CreatedAt.UnixMilli(), Gen: m.Gen, Hop: m.Hop, Returns: m.Returns, Trace: m.Trace,
+	}
+	if !m.NotBefore.IsZero() {
+		w.NotBefore = m.NotBefore.UnixMilli()
+	}
+	head, err := json.Marshal(w)
+	if err != nil {
+		return nil, fmt.Errorf("encode message: %w", err)
+	}
+	if m.Body == nil {
+		return head, nil
+	}
+	// The body is spliced in by hand: json.Marshal would rewrite it.
+	b := make([]byte, 0, len(head)+len(m.Body)+10)
+	b = append(b, head[:len(head)-1]...)
+	b = append(b, `,"body":`...)
+	b = append(b, m.Body...)
+	return append(b, '}'), nil
+}
+
+// DecodeMessage reads the body of a queue message. Anything that EncodeMessage
+// did not write, or wrote in another version, is an error.
+func DecodeMessage(b []byte) (*Message, error) {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	dec.DisallowUnknownFields()
+	var w wireMessage
+	if err := dec.Decode(&w); err != nil {
+		return nil, fmt.Errorf("decode message: %w", err)
+	}
+	if dec.More() {
+		return nil, errors.New("decode message: something follows the object")
+	}
+	switch {
+	case w.Version != messageVersion:
+		return nil, fmt.Errorf("decode message: version %d is not known", w.Version)
+	case w.Tenant == "":
+		return nil, errors.New("decode message: no tenant")
+	case !ValidID(EventPrefix, w.EventID):
+		return nil, fmt.Errorf("decode message: event id %q", w.EventID)
+	case !ValidID(EndpointPrefix, w.EndpointID):
+		return nil, fmt.Errorf("decode message: endpoint id %q", w.EndpointID)
+	case w.Gen < 0 || w.Hop < 0 || w.Returns < 0:
+		return nil, errors.New("decode message: a negative count")
+	}
+	m := &Message{
+		Ref:       Ref{Tenant: w.Tenant, EventID: w.EventID, EndpointID: w.EndpointID},
+		EventType: w.EventType, CreatedAt: time.UnixMilli(w.CreatedAt).UTC(),
+		Gen: w.Gen, Hop: w.Hop, Returns: w.Returns, Body: w.Body, Trace: w.Trace,
+	}
+	if w.NotBefore != 0 {
+		m.NotBefore = time.UnixMilli(w.NotBefore).UTC()
+	}
+	return m, nil
+}
+
+// Received is a message as it came out of a queue, decoded or not.
+type Received struct {
+	MessageID     string
+	ReceiptHandle string
+	ReceiveCount  int // 1 on the first receive
+	SentAt        time.Time
+	Raw           string
+}
+
+// Outgoing is a message to be sent.
+type Outgoing struct {
+	Message *Message
+	Delay   time.Duration // whole seconds, 0 to 900
+}
+
+// Sent is what became of an Outgoing: the id the queue gave it, or an error.
+type Sent struct {
+	MessageID string
+	Err       error
+}
+
+// Release sets how long a received message stays invisible from now.
+type Release struct {
+	ReceiptHandle string
+	After         time.Duration // whole seconds, 0 to 43,170
+}
