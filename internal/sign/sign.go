@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,7 +32,6 @@ import (
 // The headers, in the form in which http.Header keeps them.
 const (
 	HeaderSignature         = "X-Webhook-Signature"
-	HeaderTimestamp         = "X-Webhook-Timestamp"
 	HeaderStandardID        = "Webhook-Id"
 	HeaderStandardTimestamp = "Webhook-Timestamp"
 	HeaderStandardSignature = "Webhook-Signature"
@@ -43,43 +43,28 @@ const (
 	v1Prefix     = "v1,"
 )
 
-// Content is what is signed.
-type Content struct {
-	EventID string    // the webhook-id: the same over all attempts
-	At      time.Time // of the attempt; its whole seconds are signed
-	Body    []byte
-}
+// Headers sets on h the signature headers of an attempt made at the moment at
+// to send body, for the event whose id stays the same over all attempts.
+// secrets are an endpoint's, newest first; those that have expired by then do
+// not sign, unless all have: then the newest does, since an unsigned request
+// helps nobody. Without any secret there are no signatures.
+func Headers(h http.Header, secrets []hook.Secret, eventID string, at time.Time, body []byte) {
+	timestamp := strconv.FormatInt(at.Unix(), 10)
+	h[HeaderStandardID] = []string{eventID}
+	h[HeaderStandardTimestamp] = []string{timestamp}
 
-// Headers returns the five headers of an attempt; callers add their own to
-// them. secrets are an endpoint's, newest first; those that have expired at
-// c.At do not sign, unless all have: then the newest does, since an unsigned
-// request helps nobody. Without any secret there are no signatures.
-func Headers(c Content, secrets []hook.Secret) http.Header {
-	var stamp [20]byte
-	ts := string(strconv.AppendInt(stamp[:0], c.At.Unix(), 10))
-	h := make(http.Header, 12) // room for the caller's own
-	h[HeaderTimestamp] = []string{ts}
-	h[HeaderStandardID] = []string{c.EventID}
-	h[HeaderStandardTimestamp] = []string{ts}
-
-	var signatures []byte
-	oldest := ""
+	var standard []byte
+	oldest := -1
 	for i := range secrets {
-		if !live(secrets[i], c.At) {
-			continue
+		if live(secrets[i], at) || i == 0 && noneLive(secrets, at) {
+			oldest = i
+			standard = appendStandard(standard, secrets[i].Value, eventID, timestamp, body)
 		}
-		oldest = secrets[i].Value
-		signatures = appendStandard(signatures, oldest, c.EventID, ts, c.Body)
 	}
-	if oldest == "" && len(secrets) > 0 {
-		oldest = secrets[0].Value
-		signatures = appendStandard(signatures, oldest, c.EventID, ts, c.Body)
+	if oldest >= 0 {
+		h[HeaderStandardSignature] = []string{string(standard)}
+		h[HeaderSignature] = []string{plain(secrets[oldest].Value, body)}
 	}
-	if oldest != "" {
-		h[HeaderStandardSignature] = []string{string(signatures)}
-		h[HeaderSignature] = []string{plain(oldest, c.Body)}
-	}
-	return h
 }
 
 // NewSecret makes a secret: "whsec_" and the base64 of 32 bytes from rand.
@@ -92,6 +77,10 @@ func NewSecret(rand io.Reader) (string, error) {
 }
 
 func live(s hook.Secret, at time.Time) bool { return s.ExpiresAt.IsZero() || s.ExpiresAt.After(at) }
+
+func noneLive(secrets []hook.Secret, at time.Time) bool {
+	return !slices.ContainsFunc(secrets, func(s hook.Secret) bool { return live(s, at) })
+}
 
 // plain returns the value of X-Webhook-Signature.
 func plain(secret string, body []byte) string {
