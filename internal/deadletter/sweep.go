@@ -1,0 +1,288 @@
+package deadletter
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"posthorn/internal/hook"
+)
+
+// Rows keeps the deliveries' rows, and entries together with them.
+type Rows interface {
+	Deliveries(ctx context.Context, refs []hook.Ref) ([]*hook.Delivery, error)
+	// SaveDelivery makes all of the write or nothing; hook.ErrConflict when
+	// the row has changed meanwhile.
+	SaveDelivery(ctx context.Context, w hook.DeliveryWrite) error
+}
+
+// Entries keeps entries that belong to no delivery.
+type Entries interface {
+	// PutDeadLetter stores the entry; the same entry again changes nothing.
+	PutDeadLetter(ctx context.Context, e *hook.DeadLetter) error
+}
+
+// Events keeps accepted events.
+type Events interface {
+	// ExtendEvent lets the event expire no sooner than until.
+	ExtendEvent(ctx context.Context, tenant, id string, until time.Time) error
+}
+
+// Endpoints knows a tenant's endpoints.
+type Endpoints interface {
+	EndpointSet(ctx context.Context, tenant string) (*hook.EndpointSet, error)
+}
+
+// Queues are the dead-letter queue and the queue it belongs to.
+type Queues interface {
+	ReceiveDead(ctx context.Context, limit int) ([]hook.Received, error)
+	// DeleteDead removes messages; an error, or none, for each.
+	DeleteDead(ctx context.Context, receiptHandles []string) []error
+	Send(ctx context.Context, out []hook.Outgoing) []hook.Sent
+}
+
+// Meter counts deliveries that end.
+type Meter interface {
+	Ended(s hook.Status)
+}
+
+// Sweeper drains the dead-letter queue. All fields are required.
+type Sweeper struct {
+	Rows      Rows
+	Entries   Entries
+	Events    Events
+	Endpoints Endpoints
+	Queues    Queues
+	Meter     Meter
+	Retention time.Duration // of an entry, from the death
+	// EventRetention is how long an event is kept from its acceptance, if
+	// nothing extends it.
+	EventRetention time.Duration
+	// OperatorTenant owns the entries of undecodable messages.
+	OperatorTenant string
+	// EntryID makes an entry's id from a moment and a digest of what it stands
+	// for: the same of the same.
+	EntryID func(at time.Time, digest [32]byte) string
+	Now     func() time.Time
+	Log     *slog.Logger
+}
+
+// Result counts what one sweep did with the messages it found.
+type Result struct {
+	Entombed  int // got an entry
+	SentBack  int // went back to the queue
+	Discarded int // were over already
+	Failed    int // stay in the dead-letter queue until the next sweep
+}
+
+func (r Result) total() int { return r.Entombed + r.SentBack + r.Discarded + r.Failed }
+
+const (
+	batchSize = 10 // of ReceiveMessage
+	// sweepMargin is kept back of an invocation's time: no batch is begun with
+	// less.
+	sweepMargin = 10 * time.Second
+	// maxRawBody is how much of an undecodable message is kept, in bytes; an
+	// item holds 400 KB.
+	maxRawBody = 256 << 10
+)
+
+// Sweep drains the dead-letter queue until it finds it empty, a batch fails as
+// a whole, or the time is nearly up.
+func (s *Sweeper) Sweep(ctx context.Context) (Result, error) {
+	var sum Result
+	start := s.Now()
+	for {
+		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < sweepMargin {
+			break
+		}
+		batch, err := s.Queues.ReceiveDead(ctx, batchSize)
+		if err != nil {
+			return sum, fmt.Errorf("sweep: %w", err)
+		}
+		if len(batch) == 0 {
+			break
+		}
+		before := sum.Failed
+		s.sweepBatch(ctx, batch, &sum)
+		if sum.Failed-before == len(batch) {
+			break // nothing works at the moment; the next sweep tries again
+		}
+	}
+	if sum.total() > 0 {
+		s.Log.InfoContext(ctx, "sweep", "entombed", sum.Entombed, "sent_back", sum.SentBack, "discarded", sum.Discarded, "failed", sum.Failed,
+			"duration_ms", s.Now().Sub(start).Milliseconds())
+	}
+	return sum, nil
+}
+
+// sweepBatch handles each message and deletes those that are done with. One
+// whose delete fails is seen again, and discarded then.
+func (s *Sweeper) sweepBatch(ctx context.Context, batch []hook.Received, sum *Result) {
+	done := make([]string, 0, len(batch))
+	for _, r := range batch {
+		if err := s.sweepOne(ctx, r, sum); err != nil {
+			sum.Failed++
+			s.Log.WarnContext(ctx, "dead letter not swept", "message_id", r.MessageID, "error", err)
+			continue
+		}
+		done = append(done, r.ReceiptHandle)
+	}
+	if len(done) == 0 {
+		return
+	}
+	if err := errors.Join(s.Queues.DeleteDead(ctx, done)...); err != nil {
+		s.Log.WarnContext(ctx, "swept messages not deleted", "error", err)
+	}
+}
+
+func (s *Sweeper) sweepOne(ctx context.Context, r hook.Received, sum *Result) error {
+	m, err := hook.DecodeMessage([]byte(r.Raw))
+	if err != nil {
+		if err := s.entombUndecodable(ctx, r, err); err != nil {
+			return err
+		}
+		sum.Entombed++
+		return nil
+	}
+	// A conflict means that somebody decided meanwhile: look again, twice.
+	for range 3 {
+		if err = s.decide(ctx, r, m, sum); !errors.Is(err, hook.ErrConflict) {
+			return err
+		}
+	}
+	return err
+}
+
+func (s *Sweeper) decide(ctx context.Context, r hook.Received, m *hook.Message, sum *Result) error {
+	rows, err := s.Rows.Deliveries(ctx, []hook.Ref{m.Ref})
+	if err != nil {
+		return fmt.Errorf("read row of %s: %w", m.ID(), err)
+	}
+	row := rows[0]
+	switch Judge(row, m, r.MessageID) {
+	case Entomb:
+		if err := s.entomb(ctx, row); err != nil {
+			return err
+		}
+		sum.Entombed++
+	case GiveUp:
+		if err := s.giveUp(ctx, row, m, r); err != nil {
+			return err
+		}
+		sum.Entombed++
+	case SendBack:
+		next := *m
+		next.Hop++
+		next.Returns++
+		if err := s.Queues.Send(ctx, []hook.Outgoing{{Message: &next}})[0].Err; err != nil {
+			return fmt.Errorf("send %s back: %w", m.ID(), err)
+		}
+		sum.SentBack++
+	case Discard:
+		sum.Discarded++
+	}
+	return nil
+}
+
+// entomb makes the entry of a dead row, and marks the row with it.
+func (s *Sweeper) entomb(ctx context.Context, row *hook.Delivery) error {
+	next := *row
+	next.Rev++
+	return s.save(ctx, &next)
+}
+
+// giveUp ends an undecided delivery as dead, and makes its entry.
+func (s *Sweeper) giveUp(ctx context.Context, row *hook.Delivery, m *hook.Message, r hook.Received) error {
+	next := &hook.Delivery{Ref: m.Ref, EventType: m.EventType, CreatedAt: m.CreatedAt, Rev: 1}
+	if row != nil {
+		replaced := *row
+		next = &replaced
+		next.Rev++
+	}
+	next.Gen, next.Hop, next.MessageID = m.Gen, m.Hop, r.MessageID
+	next.Status = hook.Dead
+	next.NextAttemptAt = time.Time{}
+	next.CompletedAt = s.Now().UTC().Truncate(time.Millisecond)
+	next.FailureReason = fmt.Sprintf("no outcome could be recorded in %d rounds through the queue", m.Returns+1)
+	next.ExpiresAt = later(later(next.ExpiresAt, m.CreatedAt.Add(s.EventRetention)), next.CompletedAt.Add(s.Retention))
+	if err := s.save(ctx, next); err != nil {
+		return err
+	}
+	s.Meter.Ended(hook.Dead)
+	return nil
+}
+
+// save writes a dead row together with its entry, after making sure that the
+// event, which holds the payload, lives as long.
+func (s *Sweeper) save(ctx context.Context, row *hook.Delivery) error {
+	set, err := s.Endpoints.EndpointSet(ctx, row.Tenant)
+	if err != nil {
+		return fmt.Errorf("read endpoints: %w", err)
+	}
+	e := &hook.DeadLetter{
+		ID:        s.EntryID(row.CompletedAt, sha256.Sum256([]byte(row.ID()+"#"+strconv.Itoa(row.Gen)))),
+		Ref:       row.Ref,
+		Gen:       row.Gen,
+		EventType: row.EventType, FailureReason: row.FailureReason, Attempts: row.Attempts,
+		CreatedAt: row.CompletedAt, ExpiresAt: row.CompletedAt.Add(s.Retention),
+	}
+	if endpoint := set.ByID(row.EndpointID); endpoint != nil {
+		e.EndpointURL = endpoint.URL
+	}
+	if e.ExpiresAt.After(row.CreatedAt.Add(s.EventRetention)) {
+		if err := s.Events.ExtendEvent(ctx, row.Tenant, row.EventID, e.ExpiresAt); err != nil {
+			return fmt.Errorf("extend event: %w", err)
+		}
+	}
+	w := hook.DeliveryWrite{Delivery: row, AddDeadLetter: e}
+	if row.DeadLetterID != "" { // of an earlier generation
+		w.DropDeadLetter = row.DeadLetterID
+	}
+	row.DeadLetterID = e.ID
+	if err := s.Rows.SaveDelivery(ctx, w); err != nil {
+		return fmt.Errorf("save dead letter of %s: %w", row.ID(), err)
+	}
+	s.Log.InfoContext(ctx, "dead letter", "dead_letter", e.ID, "delivery", row.ID(), "tenant", row.Tenant, "event_type", row.EventType,
+		"failure_reason", row.FailureReason, "attempts", row.Attempts)
+	return nil
+}
+
+// entombUndecodable makes an entry of the operator's.
+func (s *Sweeper) entombUndecodable(ctx context.Context, r hook.Received, cause error) error {
+	raw := r.Raw
+	if len(raw) > maxRawBody {
+		cut := maxRawBody
+		for cut > 0 && !utf8.RuneStart(raw[cut]) {
+			cut--
+		}
+		raw = raw[:cut]
+	}
+	at := r.SentAt.UTC().Truncate(time.Millisecond)
+	e := &hook.DeadLetter{
+		// The message's id is not enough: a copy sent by hand has another.
+		ID:            s.EntryID(at, sha256.Sum256([]byte(r.MessageID))),
+		Ref:           hook.Ref{Tenant: s.OperatorTenant},
+		FailureReason: cause.Error(),
+		RawBody:       raw,
+		CreatedAt:     at,
+		ExpiresAt:     s.Now().Add(s.Retention),
+	}
+	if err := s.Entries.PutDeadLetter(ctx, e); err != nil {
+		return fmt.Errorf("save undecodable message %s: %w", r.MessageID, err)
+	}
+	s.Log.ErrorContext(ctx, "dead letter", "dead_letter", e.ID, "message_id", r.MessageID, "failure_reason", e.FailureReason)
+	return nil
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

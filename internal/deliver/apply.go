@@ -1,0 +1,128 @@
+package deliver
+
+import (
+	"time"
+
+	"posthorn/internal/hook"
+)
+
+// Carrier is the message on whose behalf something is recorded.
+type Carrier struct {
+	Message   *hook.Message
+	MessageID string
+}
+
+// Limits are how long things are kept.
+type Limits struct {
+	Retention   time.Duration // of events and deliveries, from the event's acceptance
+	DeadLetters time.Duration // of dead letters, from the death
+}
+
+// Plan is a retry policy as it applies to one delivery.
+type Plan struct {
+	MaxAttempts int                                    // in a generation, the first included; at least 1
+	Delay       func(failedAttempts int) time.Duration // before the next attempt, in whole seconds
+}
+
+// Apply returns the write that records attempt a, made for carrier c, on top
+// of row (nil: there is none yet). ok is false when nothing is to be written:
+// the delivery is over, or goes on in a later generation.
+//
+// A success of the same generation overrides a death and takes its dead letter
+// along; a failure never overwrites a final state. An attempt of a message
+// that is no longer current counts, but changes nothing else unless it
+// succeeded.
+func Apply(row *hook.Delivery, c Carrier, a hook.Attempt, p Plan, keep Limits) (w hook.DeliveryWrite, ok bool) {
+	m, success := c.Message, a.Outcome == hook.OutcomeSuccess
+	if row != nil && row.Gen == m.Gen && row.Status.Final() && (row.Status != hook.Dead || !success) {
+		return hook.DeliveryWrite{}, false
+	}
+	if row != nil && row.Gen > m.Gen {
+		return hook.DeliveryWrite{}, false
+	}
+	next := advance(row, m, keep)
+	current := row == nil || Current(row, m, c.MessageID)
+	next.Attempts++
+	next.GenAttempts++
+	next.LastAttemptID = a.ID
+	a.Number = next.Attempts
+	if a.Number == 1 {
+		next.First = a
+	}
+	w = hook.DeliveryWrite{Delivery: next, Attempt: &a}
+	if row != nil && row.DeadLetterID != "" && (success || row.Gen < m.Gen) {
+		w.DropDeadLetter, next.DeadLetterID = row.DeadLetterID, ""
+	}
+	end := a.At.Add(a.Duration)
+	if success {
+		finish(next, hook.Delivered, end, "")
+		carry(next, c)
+		return w, true
+	}
+	next.FailureReason = a.Error
+	if !current {
+		return w, true
+	}
+	carry(next, c)
+	if next.GenAttempts >= p.MaxAttempts {
+		finish(next, hook.Dead, end, a.Error)
+		next.ExpiresAt = later(next.ExpiresAt, end.Add(keep.DeadLetters))
+		return w, true
+	}
+	next.Status = hook.Retrying
+	next.NextAttemptAt = end.Add(p.Delay(next.GenAttempts))
+	next.CompletedAt = time.Time{}
+	return w, true
+}
+
+// End returns the write that ends the delivery without an attempt, as
+// cancelled or dead; ok is false when it is over already or goes on without
+// this message.
+func End(row *hook.Delivery, c Carrier, status hook.Status, reason string, now time.Time, keep Limits) (w hook.DeliveryWrite, ok bool) {
+	if row != nil && !Current(row, c.Message, c.MessageID) {
+		return hook.DeliveryWrite{}, false
+	}
+	next := advance(row, c.Message, keep)
+	w = hook.DeliveryWrite{Delivery: next}
+	if next.DeadLetterID != "" { // of an earlier generation
+		w.DropDeadLetter, next.DeadLetterID = next.DeadLetterID, ""
+	}
+	carry(next, c)
+	finish(next, status, now, reason)
+	if status == hook.Dead {
+		next.ExpiresAt = later(next.ExpiresAt, now.Add(keep.DeadLetters))
+	}
+	return w, true
+}
+
+// advance copies the row, or starts one, at its next revision and in the
+// message's generation.
+func advance(row *hook.Delivery, m *hook.Message, keep Limits) *hook.Delivery {
+	if row == nil {
+		return &hook.Delivery{
+			Ref: m.Ref, EventType: m.EventType, CreatedAt: m.CreatedAt, Gen: m.Gen, Rev: 1,
+			ExpiresAt: m.CreatedAt.Add(keep.Retention),
+		}
+	}
+	next := *row
+	next.Rev++
+	if m.Gen > row.Gen {
+		next.Gen, next.GenAttempts = m.Gen, 0
+	}
+	return &next
+}
+
+func carry(d *hook.Delivery, c Carrier) {
+	d.Hop, d.MessageID = c.Message.Hop, c.MessageID
+}
+
+func finish(d *hook.Delivery, status hook.Status, at time.Time, reason string) {
+	d.Status, d.CompletedAt, d.NextAttemptAt, d.FailureReason = status, at, time.Time{}, reason
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}

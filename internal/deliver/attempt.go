@@ -1,0 +1,151 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"posthorn/internal/deliver/post"
+	"posthorn/internal/deliver/retry"
+	"posthorn/internal/hook"
+)
+
+// attempt posts, records, and settles.
+func (d *Deliverer) attempt(ctx context.Context, j *job, body []byte) (done bool) {
+	a := hook.Attempt{ID: d.NewID(), At: d.Now()}
+	number := 1
+	if j.row != nil {
+		number = j.row.Attempts + 1
+	}
+	result := d.Poster.Post(ctx, post.Request{
+		URL:     j.endpoint.URL,
+		Header:  d.header(j, a.At, number, body),
+		Body:    body,
+		Timeout: j.endpoint.Timeout,
+	})
+	if ctx.Err() != nil && result.Outcome != hook.OutcomeSuccess {
+		return false // we were stopped, not the endpoint: the message comes back by itself
+	}
+	a.Duration, a.Outcome, a.StatusCode = result.Duration, result.Outcome, result.StatusCode
+	a.Error, a.ResponseBody = result.Reason, result.ResponseBody
+	d.Meter.Attempt(a.Outcome, a.Duration)
+
+	w, written, err := d.record(ctx, j, func(row *hook.Delivery) (hook.DeliveryWrite, bool) {
+		return Apply(row, j.carrier(), a, d.plan(j), d.Keep)
+	})
+	d.logAttempt(ctx, j, a, w, err)
+	switch {
+	case err != nil:
+		// What happened is not on record: the delivery is tried again, and no
+		// attempt is used up.
+		return d.deferral(ctx, j)
+	case !written:
+		return true
+	}
+	return d.settle(ctx, j, w.Delivery)
+}
+
+// plan is the retry policy for the job's delivery.
+func (d *Deliverer) plan(j *job) Plan {
+	p := d.Policies.For(j.endpoint.MaxRetries, j.endpoint.RetryPolicy, j.message.EventType)
+	return Plan{
+		MaxAttempts: p.MaxAttempts,
+		Delay: func(failed int) time.Duration {
+			return retry.WholeSeconds(retry.Delay(p, failed, d.Rand()), d.Rand())
+		},
+	}
+}
+
+func (d *Deliverer) header(j *job, at time.Time, number int, body []byte) http.Header {
+	h := http.Header{
+		"Content-Type":        {"application/json"},
+		"User-Agent":          {d.UserAgent},
+		"X-Webhook-Event":     {j.message.EventType},
+		"X-Webhook-Delivery":  {j.message.ID()},
+		"X-Webhook-Attempt":   {strconv.Itoa(number)},
+		"X-Webhook-Timestamp": {strconv.FormatInt(at.Unix(), 10)},
+	}
+	if j.message.Trace != "" {
+		h["Traceparent"] = []string{j.message.Trace}
+	}
+	d.Sign(h, j.endpoint.Secrets, j.message.EventID, at, body)
+	return h
+}
+
+// recordTries bounds how often a write is tried that the store refused or
+// that met a row changed meanwhile; the store's client has its own retries.
+const recordTries = 5
+
+// record makes the write that change computes from the row. After a conflict
+// it reads again and computes again. written is false when, with what the row
+// says now, nothing is to be written.
+func (d *Deliverer) record(ctx context.Context, j *job, change func(row *hook.Delivery) (hook.DeliveryWrite, bool)) (w hook.DeliveryWrite, written bool, err error) {
+	for try := range recordTries {
+		var ok bool
+		if w, ok = change(j.row); !ok {
+			return w, false, nil
+		}
+		if err = d.Rows.SaveDelivery(ctx, w); err == nil {
+			j.row = w.Delivery
+			if w.Delivery.Status.Final() {
+				d.Meter.Ended(w.Delivery.Status)
+			}
+			return w, true, nil
+		}
+		if errors.Is(err, hook.ErrConflict) {
+			if d.reread(ctx, j) {
+				continue
+			}
+		}
+		if !d.pause(ctx, time.Duration(50<<try)*time.Millisecond) {
+			break
+		}
+		// The answer may have been lost: the row tells whether the write is in,
+		// and SaveDelivery recognises it.
+	}
+	return w, false, err
+}
+
+// pause waits, jittered; false when ctx ended first.
+func (d *Deliverer) pause(ctx context.Context, at time.Duration) bool {
+	t := time.NewTimer(at/2 + time.Duration(d.Rand()*float64(at)))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func isNotFound(err error) bool { return errors.Is(err, hook.ErrNotFound) }
+
+// logAttempt writes the one wide line of an attempt.
+func (d *Deliverer) logAttempt(ctx context.Context, j *job, a hook.Attempt, w hook.DeliveryWrite, err error) {
+	level := slog.LevelInfo
+	attrs := make([]slog.Attr, 0, 20)
+	attrs = append(attrs,
+		slog.String("delivery", j.message.ID()), slog.String("event", j.message.EventID), slog.String("endpoint", j.message.EndpointID),
+		slog.String("tenant", j.message.Tenant), slog.String("event_type", j.message.EventType),
+		slog.String("outcome", string(a.Outcome)), slog.Int("status_code", a.StatusCode),
+		slog.Float64("duration_ms", float64(a.Duration.Microseconds())/1000),
+		slog.Int("gen", j.message.Gen), slog.Int("hop", j.message.Hop),
+		slog.Int("receive", j.received.ReceiveCount), slog.String("message_id", j.received.MessageID))
+	if a.Error != "" {
+		attrs = append(attrs, slog.String("failure_reason", a.Error))
+	}
+	if next := w.Delivery; next != nil && err == nil {
+		attrs = append(attrs, slog.Int("attempt", next.Attempts), slog.String("status", string(next.Status)))
+		if !next.NextAttemptAt.IsZero() {
+			attrs = append(attrs, slog.String("next_attempt_at", hook.FormatTime(next.NextAttemptAt)))
+		}
+	}
+	if err != nil {
+		level = slog.LevelError
+		attrs = append(attrs, slog.String("record_error", err.Error()))
+	}
+	d.Log.LogAttrs(ctx, level, "attempt", attrs...)
+}

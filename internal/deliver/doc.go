@@ -1,0 +1,13 @@
+// Package deliver takes one batch of queue messages through: read the rows and
+// the endpoints, decide, sign, post, record, and settle each message.
+//
+//	decide.go   pure: what to do with a message, from its row and its endpoint
+//	apply.go    pure: the row after an attempt
+//	deliver.go  the batch: decode, read, and one goroutine a message
+//	attempt.go  sign, post, record
+//	settle.go   acknowledge, wait, copy, or bury
+//
+// Several messages of one delivery may be in the queue: a repeat, a copy whose
+// original was not deleted, a return by the sweeper. Decide and Apply hold the
+// rules that make them harmless; see docs/architecture.md.
+package deliver

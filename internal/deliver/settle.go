@@ -1,0 +1,131 @@
+package deliver
+
+import (
+	"context"
+	"time"
+
+	"posthorn/internal/hook"
+)
+
+const (
+	// maxVisibilityWait is the longest delay that is waited out in flight. A
+	// queue has about 120,000 places in flight and goes silent when they are
+	// taken, so longer waits are spent as delayed copies.
+	maxVisibilityWait = 30 * time.Second
+	// maxDelay is the longest DelaySeconds (SendMessage, SQS API reference).
+	maxDelay = 900 * time.Second
+	// deferTime is how long a delivery waits when our own stores fail.
+	deferTime = 10 * time.Second
+)
+
+// settle does with the message what the recorded delivery asks for, and says
+// whether the message is done with.
+func (d *Deliverer) settle(ctx context.Context, j *job, row *hook.Delivery) (done bool) {
+	if !row.Status.Final() && !Current(row, j.message, j.received.MessageID) {
+		return true // another message carries the delivery on
+	}
+	switch row.Status {
+	case hook.Dead:
+		return d.bury(ctx, j)
+	case hook.Retrying:
+		return d.backOff(ctx, j, row.NextAttemptAt)
+	default:
+		return true
+	}
+}
+
+// backOff brings the delivery back when its next attempt is due: the same
+// message where it may be received once more and the wait is short, a copy
+// otherwise.
+func (d *Deliverer) backOff(ctx context.Context, j *job, at time.Time) (done bool) {
+	wait := at.Sub(d.Now())
+	if wait > maxVisibilityWait || j.received.ReceiveCount >= d.MaxReceives {
+		return d.copyOn(ctx, j, at)
+	}
+	if d.release(ctx, j, ceilSeconds(wait)) {
+		return false
+	}
+	return d.copyOn(ctx, j, at)
+}
+
+// copyOn sends a copy that comes back at the moment at, or as near to it as
+// one delay reaches, and says whether the original is done with. The original
+// stays when the copy could not be sent: the rules of Decide hold it back
+// until it is due.
+func (d *Deliverer) copyOn(ctx context.Context, j *job, at time.Time) (done bool) {
+	next := *j.message
+	next.Hop++
+	next.NotBefore = at
+	delay := min(ceilSeconds(at.Sub(d.Now())), maxDelay)
+	sent := d.Queue.Send(ctx, []hook.Outgoing{{Message: &next, Delay: delay}})
+	if err := sent[0].Err; err != nil {
+		d.Log.WarnContext(ctx, "copy not sent", "delivery", j.message.ID(), "error", err)
+		return false
+	}
+	return true
+}
+
+// deferral puts the delivery off because of a trouble of ours, by copy so that
+// neither an attempt nor a receive is used up.
+func (d *Deliverer) deferral(ctx context.Context, j *job) (done bool) {
+	wait := deferTime/2 + time.Duration(d.Rand()*float64(deferTime))
+	return d.copyOn(ctx, j, d.Now().Add(ceilSeconds(wait)))
+}
+
+// bury brings a delivery that is recorded as dead to the dead-letter queue: by
+// the redrive policy where this was the last receive, by its own hand
+// otherwise.
+func (d *Deliverer) bury(ctx context.Context, j *job) (done bool) {
+	if j.received.ReceiveCount >= d.MaxReceives {
+		// Failing to make it visible only delays the redrive.
+		d.release(ctx, j, 0)
+		return false
+	}
+	if err := d.Queue.SendDead(ctx, j.received.Raw); err != nil {
+		d.Log.WarnContext(ctx, "dead letter not sent", "delivery", j.message.ID(), "error", err)
+		return false
+	}
+	return true
+}
+
+// buryUndecodable sends a message that cannot be read to the dead-letter
+// queue, where the sweeper makes it visible to the operator.
+func (d *Deliverer) buryUndecodable(ctx context.Context, r hook.Received, cause error) (done bool) {
+	d.Log.ErrorContext(ctx, "message cannot be decoded", "message_id", r.MessageID, "error", cause)
+	if err := d.Queue.SendDead(ctx, r.Raw); err != nil {
+		d.Log.WarnContext(ctx, "dead letter not sent", "message_id", r.MessageID, "error", err)
+		return false
+	}
+	return true
+}
+
+// end records that the delivery is over without an attempt, and settles.
+func (d *Deliverer) end(ctx context.Context, j *job, status hook.Status, reason string) (done bool) {
+	w, written, err := d.record(ctx, j, func(row *hook.Delivery) (hook.DeliveryWrite, bool) {
+		return End(row, j.carrier(), status, reason, d.Now(), d.Keep)
+	})
+	switch {
+	case err != nil:
+		d.Log.WarnContext(ctx, "end not recorded", "delivery", j.message.ID(), "status", string(status), "error", err)
+		return d.deferral(ctx, j)
+	case !written:
+		return true
+	}
+	d.Log.InfoContext(ctx, "delivery ended", "delivery", j.message.ID(), "tenant", j.message.Tenant, "status", string(status), "reason", reason)
+	return d.settle(ctx, j, w.Delivery)
+}
+
+// release sets how long the message stays invisible; false when it could not.
+func (d *Deliverer) release(ctx context.Context, j *job, after time.Duration) bool {
+	errs := d.Queue.Release(ctx, []hook.Release{{ReceiptHandle: j.received.ReceiptHandle, After: after}})
+	if errs[0] != nil {
+		d.Log.WarnContext(ctx, "visibility not changed", "delivery", j.message.ID(), "error", errs[0])
+		return false
+	}
+	return true
+}
+
+// ceilSeconds rounds up to whole seconds, at least 0.
+func ceilSeconds(d time.Duration) time.Duration {
+	return max(0, (d + time.Second - 1).Truncate(time.Second))
+}

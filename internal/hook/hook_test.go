@@ -1,0 +1,164 @@
+package hook_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"posthorn/internal/hook"
+)
+
+const (
+	eventID    = "evt_01JCXZ5T5V8Q0R9A1B2C3D4E5F"
+	endpointID = "ep_01JCXZ5T5V8Q0R9A1B2C3D4E5G"
+)
+
+func TestFilterMatches(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		filter, eventType string
+		want              bool
+	}{
+		{"order.created", "order.created", true},
+		{"order.created", "order.creates", false},
+		{"order.*", "order.created", true},
+		{"order.*", "order.a.b", true},
+		{"order.*", "order", false},
+		{"order.*", "order.", false},
+		{"order.*", "orders.created", false},
+		{"*", "anything", true},
+		{"*", "posthorn.test", false},
+		{"posthorn.*", "posthorn.test", true},
+		{"posthorn.test", "posthorn.test", true},
+	} {
+		require.Equal(t, c.want, hook.FilterMatches(c.filter, c.eventType), "%s on %s", c.filter, c.eventType)
+	}
+}
+
+func TestIDsOfAnotherFormAreRefused(t *testing.T) {
+	t.Parallel()
+	require.True(t, hook.ValidID(hook.EventPrefix, eventID))
+	for _, id := range []string{"", "evt_", eventID[:29], eventID + "0", "ep" + eventID[3:], strings.ToLower(eventID), "evt_81JCXZ5T5V8Q0R9A1B2C3D4E5F", "evt_01JCXZ5T5V8Q0R9A1B2C3D4E5I"} {
+		require.False(t, hook.ValidID(hook.EventPrefix, id), id)
+	}
+}
+
+func TestIDTimeIsTheULIDsMillisecond(t *testing.T) {
+	t.Parallel()
+	// The specification's example: 01ARZ3NDEKTSV4RRFFQ69G5FAV is 2016-07-30T23:54:10.259Z.
+	require.Equal(t, "2016-07-30T23:54:10.259Z", hook.FormatTime(hook.IDTime("evt_01ARZ3NDEKTSV4RRFFQ69G5FAV")))
+}
+
+func TestDeliveryIDNamesItsEventAndEndpoint(t *testing.T) {
+	t.Parallel()
+	ref := hook.Ref{Tenant: "acme", EventID: eventID, EndpointID: endpointID}
+	require.Equal(t, "dlv_01JCXZ5T5V8Q0R9A1B2C3D4E5F_01JCXZ5T5V8Q0R9A1B2C3D4E5G", ref.ID())
+	got, err := hook.ParseDeliveryID("acme", ref.ID())
+	require.NoError(t, err)
+	require.Equal(t, ref, got)
+	for _, id := range []string{"", "dlv_", "dlv_x_y", ref.ID() + "_", eventID, strings.Replace(ref.ID(), "dlv", "evt", 1)} {
+		_, err := hook.ParseDeliveryID("acme", id)
+		require.ErrorIs(t, err, hook.ErrNotFound, id)
+	}
+}
+
+func TestBodyKeepsTheDataByteForByte(t *testing.T) {
+	t.Parallel()
+	at := time.Date(2026, 11, 24, 1, 2, 3, 4_000_000, time.UTC)
+	data := `{"b":1.10,"a":1e400,"a":"<&>\u00e9","data":{"data":[]}}`
+	body := hook.NewBody(eventID, "order.created", at, []byte(data))
+	require.Equal(t, `{"id":"`+eventID+`","event":"order.created","timestamp":"2026-11-24T01:02:03.004Z","data":`+data+`}`, string(body))
+	e := hook.Event{Body: body}
+	require.Equal(t, data, string(e.Payload()))
+}
+
+func TestMessageComesBackAsItWent(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		data, err := json.Marshal(rapid.MapOf(rapid.String(), rapid.String()).Draw(t, "data"))
+		require.NoError(t, err)
+		at := time.UnixMilli(rapid.Int64Range(0, 1<<41).Draw(t, "at")).UTC()
+		m := hook.Message{
+			Ref:       hook.Ref{Tenant: "acme", EventID: eventID, EndpointID: endpointID},
+			EventType: "order.created", CreatedAt: at,
+			Gen: rapid.IntRange(0, 9).Draw(t, "gen"), Hop: rapid.IntRange(0, 9).Draw(t, "hop"), Returns: rapid.IntRange(0, 3).Draw(t, "returns"),
+			Body:  hook.InlineBody(hook.NewBody(eventID, "order.created", at, data)),
+			Trace: rapid.SampledFrom([]string{"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}).Draw(t, "trace"),
+		}
+		if rapid.Bool().Draw(t, "waits") {
+			m.NotBefore = at.Add(time.Second)
+		}
+		b, err := hook.EncodeMessage(&m)
+		require.NoError(t, err)
+		got, err := hook.DecodeMessage(b)
+		require.NoError(t, err)
+		require.Equal(t, m, *got)
+	})
+}
+
+func TestBodiesThatAQueueRefusesAreNotInlined(t *testing.T) {
+	t.Parallel()
+	for name, body := range map[string]string{
+		"too large":       `"` + strings.Repeat("x", hook.MaxInlineBody) + `"`,
+		"noncharacter":    "{\"a\":\"\uffff\"}",
+		"control":         "{\"a\":\"\x01\"}",
+		"not UTF-8":       "{\"a\":\"\xff\"}",
+		"noncharacter FE": "{\"a\":\"\ufffe\"}",
+	} {
+		require.Nil(t, hook.InlineBody([]byte(body)), name)
+	}
+	for name, body := range map[string]string{"ascii": `{"a":"b"}`, "astral": `{"a":"😀"}`, "replacement character": "{\"a\":\"\ufffd\"}", "delete": "{\"a\":\"\x7f\"}"} {
+		require.Equal(t, body, string(hook.InlineBody([]byte(body))), name)
+	}
+}
+
+func TestMessagesOfAnotherFormAreRefused(t *testing.T) {
+	t.Parallel()
+	good := `{"v":1,"tenant":"acme","event":"` + eventID + `","endpoint":"` + endpointID + `","type":"a","at":1}`
+	_, err := hook.DecodeMessage([]byte(good))
+	require.NoError(t, err)
+	for name, c := range map[string]struct{ body, want string }{
+		"not JSON":        {"hello", "decode message"},
+		"empty":           {"", "decode message"},
+		"another version": {strings.Replace(good, `"v":1`, `"v":2`, 1), "version 2 is not known"},
+		"no tenant":       {strings.Replace(good, "acme", "", 1), "no tenant"},
+		"bad event":       {strings.Replace(good, eventID, "evt_1", 1), `event id "evt_1"`},
+		"bad endpoint":    {strings.Replace(good, endpointID, "ep_1", 1), `endpoint id "ep_1"`},
+		"unknown field":   {strings.Replace(good, `"v":1`, `"v":1,"x":1`, 1), `unknown field "x"`},
+		"negative hop":    {strings.Replace(good, `"v":1`, `"v":1,"hop":-1`, 1), "a negative count"},
+		"two objects":     {good + good, "something follows"},
+	} {
+		_, err := hook.DecodeMessage([]byte(c.body))
+		require.ErrorContains(t, err, c.want, name)
+	}
+}
+
+func FuzzDecodeMessage(f *testing.F) {
+	f.Add([]byte(`{"v":1,"tenant":"acme","event":"` + eventID + `","endpoint":"` + endpointID + `","type":"a","at":1,"body":{"a":1}}`))
+	f.Add([]byte(`{"v":1}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := hook.DecodeMessage(b)
+		if err != nil {
+			return
+		}
+		again, err := hook.EncodeMessage(m)
+		require.NoError(t, err)
+		back, err := hook.DecodeMessage(again)
+		require.NoError(t, err)
+		require.Equal(t, m, back)
+	})
+}
+
+func TestByIDFindsEachEndpointAndNoOther(t *testing.T) {
+	t.Parallel()
+	a, b := &hook.Endpoint{ID: "ep_A"}, &hook.Endpoint{ID: "ep_C"}
+	set := &hook.EndpointSet{Endpoints: []*hook.Endpoint{a, b}}
+	require.Same(t, a, set.ByID("ep_A"))
+	require.Same(t, b, set.ByID("ep_C"))
+	require.Nil(t, set.ByID("ep_B"))
+	require.Nil(t, (&hook.EndpointSet{}).ByID("ep_A"))
+}
