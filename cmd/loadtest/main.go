@@ -1,0 +1,273 @@
+// Loadtest drives a Posthorn, deployed or local, and prints what it reaches:
+// rates, latencies, losses, duplicates, and what the server used for it. Package
+// load explains how it measures.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"posthorn/internal/load"
+)
+
+const description = `Drive a Posthorn by its URL and print what it reaches.
+
+It starts a receiver of its own, registers endpoints at it for an event type that
+only this run uses, posts events, waits until everything that was accepted has
+arrived, and deletes the endpoints. It always ends by itself.
+
+Exit codes: 0 everything accepted arrived; 1 something was lost, or the server
+could not be reached; 2 wrong usage.`
+
+// The generator shares the machine with the server it measures. It makes little
+// garbage and keeps little, so collecting it less often costs a few MiB.
+const gcPercent = 400
+
+func main() {
+	debug.SetGCPercent(gcPercent)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+type commands struct {
+	Run      runCommand      `cmd:"" default:"withargs" help:"One run (the default command): a closed loop, or with --rate an open one."`
+	Suite    suiteCommand    `cmd:"" help:"Three runs in a row, as one table: a closed loop, then open loops at 200 and 1,000 events a second."`
+	Selftest selftestCommand `cmd:"" help:"What generator and receiver reach by themselves on this machine, against a stub that only passes events on: the ceiling of any other figure."`
+}
+
+// target are the flags of every command that drives a server.
+type target struct {
+	URL         string        `default:"http://127.0.0.1:8000" env:"POSTHORN_URL" help:"Base URL of the Posthorn (${default})."`
+	Key         string        `env:"POSTHORN_API_KEY" help:"API key, where one is asked for: registering endpoints takes an admin's."`
+	PID         []int         `name:"pid" help:"The server's processes, whose memory and CPU time are added up. Left out: the process that listens at a loopback --url."`
+	Listen      string        `default:"127.0.0.1:0" help:"Address of the receiver (${default}: a free port)."`
+	ReceiverURL string        `help:"URL at which the server reaches the receiver, when that is not --listen: the public side of a tunnel, for one."`
+	Payload     int           `default:"300" help:"Bytes of each event's payload (${default})."`
+	Timeout     time.Duration `default:"10s" help:"Longest wait for one answer (${default})."`
+	GiveUp      time.Duration `default:"10s" help:"Stop posting when nothing was accepted for this long (${default})."`
+	Drain       time.Duration `default:"60s" help:"Longest wait for what was accepted and has not arrived (${default})."`
+	Linger      time.Duration `default:"500ms" help:"How long to listen on for duplicates after the last delivery (${default})."`
+	JSON        bool          `name:"json" help:"Print one JSON object."`
+}
+
+func (t target) options() load.Options {
+	o := load.Defaults()
+	o.URL, o.Key, o.PIDs = t.URL, t.Key, t.PID
+	o.Listen, o.ReceiverURL, o.Payload = t.Listen, t.ReceiverURL, t.Payload
+	o.Timeout, o.GiveUp, o.Drain, o.Linger = t.Timeout, t.GiveUp, t.Drain, t.Linger
+	return o
+}
+
+type runCommand struct {
+	target
+	Connections     int           `short:"c" default:"32" help:"Posts under way at once (${default}); with --rate, at most."`
+	Rate            float64       `help:"Open loop: post this many events a second whether or not answers are in, and count latencies from the planned moment."`
+	Events          int           `short:"n" help:"Post this many events."`
+	Duration        time.Duration `short:"d" help:"Post for this long (10s when --events is not given either). With --events: whichever ends first."`
+	Endpoints       int           `default:"1" help:"Endpoints to register (${default}). Every event goes to each."`
+	EndpointTimeout int           `help:"Timeout of each endpoint in seconds, 1 to 30. Left out: the server's default."`
+	Slow            time.Duration `help:"Endpoints answer this much later."`
+	Fail            float64       `help:"Endpoints answer this share of the attempts, 0 to 1, with 503."`
+	Hang            bool          `help:"Endpoints never answer. Deliveries to them do not count as lost."`
+	Misbehaving     int           `help:"How many of the endpoints --slow, --fail or --hang is about; the others answer 200 at once. Left out: all."`
+}
+
+func (c runCommand) options() load.Options {
+	o := c.target.options()
+	o.Connections, o.Rate, o.Events, o.Duration = c.Connections, c.Rate, c.Events, c.Duration
+	if c.Events == 0 && c.Duration == 0 {
+		o.Duration = load.Defaults().Duration
+	}
+	o.Endpoints, o.EndpointTimeout, o.Misbehaving = c.Endpoints, c.EndpointTimeout, c.Misbehaving
+	o.Behaviour = load.Behaviour{Slow: c.Slow, Fail: c.Fail, Hang: c.Hang}
+	return o
+}
+
+type suiteCommand struct {
+	target
+	Duration time.Duration `short:"d" default:"10s" help:"Length of each run (${default})."`
+}
+
+func (c suiteCommand) options() []load.Options {
+	var all []load.Options
+	for _, rate := range []float64{0, 200, 1000} {
+		o := c.target.options()
+		o.Rate, o.Duration = rate, c.Duration
+		all = append(all, o)
+	}
+	return all
+}
+
+type selftestCommand struct {
+	Connections int           `short:"c" default:"32" help:"Posts under way at once (${default})."`
+	Rate        float64       `help:"Open loop at this many events a second: the latencies that are this program's own."`
+	Duration    time.Duration `short:"d" default:"5s" help:"Length of the run (${default})."`
+	Payload     int           `default:"300" help:"Bytes of each event's payload (${default})."`
+	JSON        bool          `name:"json" help:"Print one JSON object."`
+}
+
+func (c selftestCommand) options(url string) load.Options {
+	o := load.Defaults()
+	o.URL, o.Connections, o.Rate, o.Duration, o.Payload = url, c.Connections, c.Rate, c.Duration, c.Payload
+	return o
+}
+
+// program is where a command writes.
+type program struct {
+	out    io.Writer
+	errOut io.Writer
+	fresh  bool // errOut is a terminal: a progress line is rewritten
+}
+
+// errUsage marks an error of the caller's.
+var errUsage = errors.New("usage")
+
+func run(ctx context.Context, args []string, out, errOut io.Writer) int {
+	var c commands
+	parser, err := kong.New(&c, kong.Name("loadtest"), kong.Description(description),
+		kong.Writers(out, errOut), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+	if err != nil {
+		return complain(errOut, err, 1)
+	}
+	chosen, err := parser.Parse(args)
+	if err != nil {
+		return complain(errOut, fmt.Errorf("%w (loadtest --help shows what there is)", err), 2)
+	}
+	p := program{out: out, errOut: errOut, fresh: isTerminal(errOut)}
+	switch chosen.Command() {
+	case "suite":
+		err = p.suite(ctx, c.Suite)
+	case "selftest":
+		err = p.selftest(ctx, c.Selftest)
+	default:
+		err = p.run(ctx, c.Run)
+	}
+	switch {
+	case errors.Is(err, errUsage):
+		return complain(errOut, err, 2)
+	case err != nil:
+		return complain(errOut, err, 1)
+	}
+	return 0
+}
+
+func complain(errOut io.Writer, err error, code int) int {
+	line := strings.ReplaceAll(err.Error(), "\n", "; ")
+	if _, failed := fmt.Fprintf(errOut, "loadtest: %s\n", line); failed != nil {
+		return code // nowhere left to say it
+	}
+	return code
+}
+
+func (p program) run(ctx context.Context, c runCommand) error {
+	r, err := p.one(ctx, c.options())
+	if err != nil {
+		return err
+	}
+	if err := p.print(c.JSON, r, func() error { return r.WriteText(p.out) }); err != nil {
+		return err
+	}
+	return verdict(r)
+}
+
+func (p program) suite(ctx context.Context, c suiteCommand) error {
+	var results []load.Result
+	for _, o := range c.options() {
+		r, err := p.one(ctx, o)
+		if err != nil {
+			return err
+		}
+		results = append(results, r)
+		if r.Stopped != "" {
+			break // what is down, or told to stop, stays so
+		}
+	}
+	all := struct {
+		Runs []load.Result `json:"runs"`
+	}{results}
+	if err := p.print(c.JSON, all, func() error { return load.WriteTable(p.out, results) }); err != nil {
+		return err
+	}
+	for _, r := range results {
+		if err := verdict(r); err != nil {
+			return fmt.Errorf("%s: %w", r.Name(), err)
+		}
+	}
+	return nil
+}
+
+func (p program) selftest(ctx context.Context, c selftestCommand) (err error) {
+	stub, err := load.StartStub(ctx, c.Connections)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		err = errors.Join(err, stub.Close(stopping))
+	}()
+	r, err := p.one(ctx, c.options(stub.URL))
+	if err != nil {
+		return err
+	}
+	err = p.print(c.JSON, r, func() error {
+		if err := r.WriteText(p.out); err != nil {
+			return err
+		}
+		if c.Rate > 0 {
+			return nil
+		}
+		_, err := fmt.Fprintf(p.out, "\nceiling of this machine: %s delivered/s by generator, receiver and stub together, in this one process\n",
+			load.Count(int(r.DeliveredPerSecond)))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return verdict(r)
+}
+
+// one does a run with its progress on errOut, and writes its warnings there.
+func (p program) one(ctx context.Context, o load.Options) (load.Result, error) {
+	if err := o.Check(); err != nil {
+		return load.Result{}, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	line := &progressLine{out: p.errOut, rewrite: p.fresh}
+	o.Progress, o.ProgressEvery = line.show, line.every()
+	r, err := load.Run(ctx, o)
+	line.clear()
+	for _, w := range r.Warnings {
+		complain(p.errOut, errors.New(w), 0)
+	}
+	return r, err
+}
+
+func (p program) print(asJSON bool, v any, text func() error) error {
+	if !asJSON {
+		return text()
+	}
+	enc := json.NewEncoder(p.out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func verdict(r load.Result) error {
+	if why := r.Failed(); why != "" {
+		return errors.New(why)
+	}
+	return nil
+}
