@@ -99,12 +99,12 @@ var errTimeout = errors.New("timeout")
 // one attempt twice, with the same webhook-id.
 func (c *Client) Post(ctx context.Context, r Request) Result {
 	start := time.Now()
-	ctx, cancel := context.WithCancelCause(ctx)
+	timed, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	timer := time.AfterFunc(r.Timeout, func() { cancel(errTimeout) })
 	defer timer.Stop()
 
-	req, err := c.request(ctx, r)
+	req, err := c.request(timed, r)
 	if err != nil {
 		return Result{Outcome: hook.OutcomeBlocked, Reason: err.Error()}
 	}
@@ -112,8 +112,16 @@ func (c *Client) Post(ctx context.Context, r Request) Result {
 	resp, err := c.transport.RoundTrip(req)
 	took := time.Since(start)
 	if err != nil {
-		outcome, reason := explain(err, context.Cause(ctx), r.Timeout)
-		return Result{Outcome: outcome, Reason: reason, Duration: took}
+		res := Result{Duration: took}
+		switch {
+		case context.Cause(timed) == errTimeout:
+			res.Outcome, res.Reason = hook.OutcomeTimeout, "timeout after "+r.Timeout.String()
+		case ctx.Err() != nil:
+			res.Outcome, res.Reason = hook.OutcomeOther, "cancelled"
+		default:
+			res.Outcome, res.Reason = explain(err)
+		}
+		return res
 	}
 	timer.Reset(min(maxBodyWait, max(r.Timeout-took, 0)))
 	body := readBody(resp.Body)

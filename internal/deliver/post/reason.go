@@ -1,7 +1,6 @@
 package post
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -9,7 +8,6 @@ import (
 	"net"
 	"strings"
 	"syscall"
-	"time"
 
 	"posthorn/internal/hook"
 )
@@ -17,14 +15,9 @@ import (
 // explain sorts the error of a post that got no answer. The words are fixed:
 // they stand in dead letters and are searched for, and an error's own text may
 // name addresses.
-func explain(err, cause error, timeout time.Duration) (hook.Outcome, string) {
-	switch {
-	case errors.Is(cause, errTimeout):
-		return hook.OutcomeTimeout, "timeout after " + timeout.String()
-	case errors.Is(cause, context.DeadlineExceeded), errors.Is(cause, context.Canceled):
-		return hook.OutcomeOther, "cancelled"
-	case errors.Is(err, errBlocked):
-		return hook.OutcomeBlocked, "blocked address"
+func explain(err error) (hook.Outcome, string) {
+	if errors.Is(err, errBlocked) {
+		return hook.OutcomeBlocked, errBlocked.Error()
 	}
 	if reason, ok := explainDNS(err); ok {
 		return hook.OutcomeDNS, "DNS lookup failed: " + reason

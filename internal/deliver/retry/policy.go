@@ -29,7 +29,7 @@ func Default() Policy {
 // Delay returns how long to wait after failedAttempts attempts have failed (1
 // or more; less counts as 1). rnd is uniform in [0,1). The cap comes before
 // the jitter, so the mean over rnd is the unjittered delay exactly.
-func (p Policy) Delay(failedAttempts int, rnd float64) time.Duration {
+func Delay(p Policy, failedAttempts int, rnd float64) time.Duration {
 	d := float64(p.InitialDelay) * math.Pow(math.Max(p.Multiplier, 1), float64(max(failedAttempts, 1)-1))
 	if math.IsNaN(d) { // 0 * Inf: a zero delay stays zero however often it is multiplied
 		d = 0
