@@ -1,0 +1,260 @@
+package deliver_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"posthorn/internal/deliver"
+	"posthorn/internal/deliver/post"
+	"posthorn/internal/deliver/retry"
+	"posthorn/internal/hook"
+)
+
+const (
+	eventID    = "evt_01JCXZ5T5V8Q0R9A1B2C3D4E5F"
+	endpointID = "ep_01JCXZ5T5V8Q0R9A1B2C3D4E5G"
+)
+
+var ref = hook.Ref{Tenant: "acme", EventID: eventID, EndpointID: endpointID}
+
+// errFault is what a call answers that was made to fail.
+var errFault = errors.New("fault")
+
+// fault says how the n-th call of an operation goes wrong.
+type fault int
+
+const (
+	fails      fault = iota + 1 // nothing was done
+	answerLost                  // it was done, and the caller is told that it failed
+)
+
+// world is everything around a Deliverer: rows, endpoints, both queues and the
+// receiver, in memory, with faults on order. Its time is the bubble's.
+type world struct {
+	t  *testing.T
+	mu sync.Mutex
+
+	rows      map[hook.Ref]*hook.Delivery
+	attempts  []hook.Attempt
+	endpoint  *hook.Endpoint
+	event     *hook.Event
+	entries   map[string]bool
+	answers   []post.Result // to the posts, in order; the last one repeats
+	posts     []post.Request
+	postTimes []time.Time
+
+	copies  []hook.Outgoing
+	dead    []string
+	release map[string]time.Duration // by receipt handle
+
+	faults map[string]map[int]fault // operation, n-th call from 0
+	calls  map[string]int
+	ended  map[hook.Status]int
+
+	d *deliver.Deliverer
+}
+
+func newWorld(t *testing.T, answers ...post.Result) *world {
+	w := &world{
+		t: t, rows: map[hook.Ref]*hook.Delivery{}, entries: map[string]bool{}, answers: answers,
+		endpoint: &hook.Endpoint{ID: endpointID, Tenant: "acme", URL: "https://example.com/hook", Timeout: 30 * time.Second, Secrets: []hook.Secret{{Value: "test-secret"}}, Status: hook.EndpointActive},
+		event:    &hook.Event{ID: eventID, Tenant: "acme", Type: "order.created", CreatedAt: time.Now().UTC().Truncate(time.Millisecond), Body: []byte(`{"id":"stored"}`)},
+		release:  map[string]time.Duration{}, faults: map[string]map[int]fault{}, calls: map[string]int{}, ended: map[hook.Status]int{},
+	}
+	n := 0
+	w.d = &deliver.Deliverer{
+		Rows: w, Endpoints: w, Events: w, Queue: w, Poster: w, Meter: w,
+		Sign: func(h http.Header, secrets []hook.Secret, _ string, _ time.Time, _ []byte) {
+			h.Set("X-Webhook-Signature", "signed with "+secrets[0].Value)
+		},
+		Policies: &retry.Policies{Default: retry.Default()},
+		Keep:     keep, MaxReceives: 5, UserAgent: "Posthorn/test",
+		NewID: func() string { n++; return fmt.Sprintf("att_%d", n) },
+		Rand:  func() float64 { return 0.5 }, Now: time.Now,
+		Log: slog.New(slog.DiscardHandler),
+	}
+	return w
+}
+
+func (w *world) fault(op string, n int, f fault) {
+	if w.faults[op] == nil {
+		w.faults[op] = map[int]fault{}
+	}
+	w.faults[op][n] = f
+}
+
+// call counts a call and returns the fault ordered for it. w.mu is held.
+func (w *world) call(op string) fault {
+	n := w.calls[op]
+	w.calls[op]++
+	return w.faults[op][n]
+}
+
+// message is the queue message that carries the delivery at first.
+func (w *world) message() *hook.Message {
+	return &hook.Message{Ref: ref, EventType: "order.created", CreatedAt: w.event.CreatedAt, Body: []byte(`{"id":"inline"}`)}
+}
+
+func (w *world) receive(m *hook.Message, id string, count int) hook.Received {
+	raw, err := hook.EncodeMessage(m)
+	require.NoError(w.t, err)
+	return hook.Received{MessageID: id, ReceiptHandle: "rh-" + id, ReceiveCount: count, SentAt: m.CreatedAt, Raw: string(raw)}
+}
+
+// deliver takes one message through and says whether it stays in the queue.
+func (w *world) deliver(m *hook.Message, id string, count int) (stays bool) {
+	failed := w.d.Deliver(w.t.Context(), []hook.Received{w.receive(m, id, count)})
+	if len(failed) == 0 {
+		return false
+	}
+	require.Equal(w.t, []string{id}, failed)
+	return true
+}
+
+func (w *world) row() *hook.Delivery { return w.rows[ref] }
+
+func (w *world) Deliveries(_ context.Context, refs []hook.Ref) ([]*hook.Delivery, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.call("read") != 0 {
+		return nil, errFault
+	}
+	rows := make([]*hook.Delivery, len(refs))
+	for i, r := range refs {
+		if d := w.rows[r]; d != nil {
+			c := *d
+			rows[i] = &c
+		}
+	}
+	return rows, nil
+}
+
+func (w *world) SaveDelivery(_ context.Context, write hook.DeliveryWrite) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.call("save")
+	if f == fails {
+		return errFault
+	}
+	d, rev := write.Delivery, int64(0)
+	if cur := w.rows[d.Ref]; cur != nil {
+		if cur.Rev == d.Rev && cur.LastAttemptID == d.LastAttemptID {
+			return nil
+		}
+		rev = cur.Rev
+	}
+	if d.Rev != rev+1 {
+		return fmt.Errorf("save: %w", hook.ErrConflict)
+	}
+	c := *d
+	w.rows[d.Ref] = &c
+	if write.Attempt != nil {
+		w.attempts = append(w.attempts, *write.Attempt)
+	}
+	if f == answerLost {
+		return errFault
+	}
+	return nil
+}
+
+func (w *world) EndpointSet(context.Context, string) (*hook.EndpointSet, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.call("endpoints") != 0 {
+		return nil, errFault
+	}
+	set := &hook.EndpointSet{Version: 1}
+	if w.endpoint != nil {
+		set.Endpoints = []*hook.Endpoint{w.endpoint}
+	}
+	return set, nil
+}
+
+func (w *world) Event(context.Context, string, string) (*hook.Event, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.call("event") != 0 {
+		return nil, errFault
+	}
+	if w.event == nil {
+		return nil, hook.ErrNotFound
+	}
+	return w.event, nil
+}
+
+func (w *world) Send(_ context.Context, out []hook.Outgoing) []hook.Sent {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	sent := make([]hook.Sent, len(out))
+	for i, o := range out {
+		f := w.call("send")
+		if f != fails {
+			w.copies = append(w.copies, o)
+			sent[i].MessageID = fmt.Sprintf("copy-%d", len(w.copies))
+		}
+		if f != 0 {
+			sent[i] = hook.Sent{Err: errFault}
+		}
+	}
+	return sent
+}
+
+func (w *world) SendDead(_ context.Context, raw string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.call("dead")
+	if f != fails {
+		w.dead = append(w.dead, raw)
+	}
+	if f != 0 {
+		return errFault
+	}
+	return nil
+}
+
+func (w *world) Release(_ context.Context, rs []hook.Release) []error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	errs := make([]error, len(rs))
+	for i, r := range rs {
+		f := w.call("release")
+		if f != fails {
+			w.release[r.ReceiptHandle] = r.After
+		}
+		if f != 0 {
+			errs[i] = errFault
+		}
+	}
+	return errs
+}
+
+func (w *world) Post(_ context.Context, r post.Request) post.Result {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a := w.answers[min(len(w.posts), len(w.answers)-1)]
+	w.posts = append(w.posts, r)
+	w.postTimes = append(w.postTimes, time.Now())
+	return a
+}
+
+func (w *world) Attempt(hook.Outcome, time.Duration) {}
+func (w *world) Lag(time.Duration)                   {}
+
+func (w *world) Ended(s hook.Status) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended[s]++
+}
+
+var (
+	ok200    = post.Result{StatusCode: 200, Outcome: hook.OutcomeSuccess}
+	fails503 = post.Result{StatusCode: 503, Outcome: hook.OutcomeHTTPError, Reason: "HTTP 503: Service Unavailable"}
+)
