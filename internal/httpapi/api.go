@@ -1,0 +1,170 @@
+package httpapi
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"time"
+
+	"posthorn/internal/hook"
+)
+
+// Options says what an API works with. Everything is required unless its
+// comment says otherwise.
+type Options struct {
+	Ingest      Ingest
+	Endpoints   Endpoints
+	Events      Events
+	Deliveries  Deliveries
+	DeadLetters DeadLetters
+	Replayer    Replayer
+	Queue       Queue
+	Counters    Counters
+	Metrics     MetricsWriter
+	Ready       []Check // what /ready asks; none: always ready
+
+	Now       func() time.Time
+	NewID     func(prefix string, at time.Time) string // prefix and a ULID of that moment
+	NewSecret func() (string, error)                   // a signing secret for an endpoint registered without one
+
+	// CheckURL refuses an endpoint's URL at registration. Its error is shown
+	// to the caller.
+	CheckURL      func(url string) error
+	RetryPolicies []string    // the names that an endpoint's retry_policy may have
+	EventTypes    []EventType // the predefined ones, in the order in which they are shown
+	Version       string      // of the program, shown by /health
+
+	// Tenant says whose request this is. nil: everybody is "default".
+	Tenant func(*http.Request) string
+
+	// TestReceiver mounts POST /test/webhook. Only then is Verify required: it
+	// says whether a request is signed with one of the secrets, by the rules
+	// that hold at that moment.
+	TestReceiver bool
+	Verify       func(header http.Header, body []byte, secrets []string, now time.Time) bool
+
+	Log *slog.Logger // nil: nothing is logged
+}
+
+// DefaultTenant owns everything while callers are not told apart.
+const DefaultTenant = "default"
+
+// API is the HTTP API as a handler.
+type API struct {
+	o     Options
+	mux   *http.ServeMux
+	ready readiness
+}
+
+// New returns the API. It does no I/O.
+func New(o Options) *API {
+	if o.Tenant == nil {
+		o.Tenant = func(*http.Request) string { return DefaultTenant }
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	a := &API{o: o, mux: http.NewServeMux(), ready: readiness{checks: o.Ready, now: o.Now, log: o.Log}}
+	a.routes()
+	return a
+}
+
+// handler answers a request or returns an error, having written nothing.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// methods are the handlers of one path.
+type methods map[string]handler
+
+func (a *API) routes() {
+	a.route("/api/v1/webhooks", methods{"POST": a.createEndpoint, "GET": a.listEndpoints})
+	a.route("/api/v1/webhooks/{id}", methods{"GET": a.getEndpoint, "PATCH": a.changeEndpoint, "DELETE": a.deleteEndpoint})
+	a.route("/api/v1/events", methods{"POST": a.postEvent, "GET": a.listEvents})
+	a.route("/api/v1/events/{id}", methods{"GET": a.getEvent})
+	a.route("/api/v1/event-types", methods{"GET": a.listEventTypes})
+	a.route("/api/v1/deliveries", methods{"GET": a.listDeliveries})
+	a.route("/api/v1/deliveries/{id}", methods{"GET": a.getDelivery})
+	a.route("/api/v1/dlq", methods{"GET": a.listDeadLetters})
+	a.route("/api/v1/dlq/{id}", methods{"GET": a.getDeadLetter, "DELETE": a.deleteDeadLetter})
+	a.route("/api/v1/dlq/{id}/replay", methods{"POST": a.replayDeadLetter})
+	a.route("/api/v1/stats", methods{"GET": a.stats})
+	a.route("/health", methods{"GET": a.health})
+	a.route("/ready", methods{"GET": a.isReady})
+	a.route("/metrics", methods{"GET": a.metrics})
+	if a.o.TestReceiver {
+		a.route("/test/webhook", methods{"POST": a.receiveTest})
+	}
+	a.mux.HandleFunc("/", a.handle(func(http.ResponseWriter, *http.Request) error { return errNoPath }))
+}
+
+// route registers the methods of a path, HEAD wherever there is GET, and an
+// answer to all other methods.
+func (a *API) route(path string, m methods) {
+	var allow []string
+	for method, h := range m {
+		a.mux.HandleFunc(method+" "+path, a.handle(h))
+		allow = append(allow, method)
+		if method == http.MethodGet {
+			allow = append(allow, http.MethodHead)
+		}
+	}
+	slices.Sort(allow)
+	allowed := strings.Join(allow, ", ")
+	a.mux.HandleFunc(path, a.handle(func(w http.ResponseWriter, _ *http.Request) error {
+		w.Header().Set("Allow", allowed)
+		return &problem{kind: kindMethodNotAllowed, detail: "This path takes " + allowed + "."}
+	}))
+}
+
+// handle makes a handler of h that turns its error, or its panic, into a
+// problem document.
+func (a *API) handle(h handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		start := a.o.Now()
+		defer func() {
+			if v := recover(); v != nil {
+				if v == http.ErrAbortHandler {
+					panic(v)
+				}
+				a.fail(w, r, start, &panicError{value: v, stack: debug.Stack()})
+			}
+		}()
+		if err := h(w, r); err != nil {
+			a.fail(w, r, start, err)
+		}
+	}
+}
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	// The mux would redirect a path that is not in its shortest form.
+	if p := r.URL.Path; p == "" || p[0] != '/' || path.Clean(p) != p {
+		a.fail(w, r, a.o.Now(), errNoPath)
+		return
+	}
+	a.mux.ServeHTTP(w, r)
+}
+
+// panicError is a panic of a handler.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (p *panicError) Error() string { return fmt.Sprintf("panic: %v\n%s", p.value, p.stack) }
+
+// pathID returns the {id} of the path when it is one with that prefix. An id of
+// another form names nothing.
+func pathID(r *http.Request, prefix, what string) (string, error) {
+	id := r.PathValue("id")
+	if !hook.ValidID(prefix, id) {
+		return "", notFound(what)
+	}
+	return id, nil
+}

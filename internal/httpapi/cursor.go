@@ -1,0 +1,168 @@
+package httpapi
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"posthorn/internal/hook"
+	"posthorn/internal/ingest"
+)
+
+// The number of items on a page.
+const (
+	defaultLimit = 50
+	maxLimit     = 200
+)
+
+// query is the query string of a list: its filters and its page.
+type query struct {
+	values  url.Values
+	page    hook.Page
+	binding [8]byte
+}
+
+// listQuery reads the query of a list that takes these filters. A parameter
+// that is not known is refused: a misspelt filter would widen the list.
+func (a *API) listQuery(r *http.Request, filters ...string) (*query, error) {
+	values, err := parameters(r, append(filters, "limit", "cursor")...)
+	if err != nil {
+		return nil, err
+	}
+	q := &query{values: values, page: hook.Page{Limit: defaultLimit}, binding: bind(a.o.Tenant(r), r.URL.Path, values)}
+	if values.Has("limit") {
+		n, err := strconv.Atoi(values.Get("limit"))
+		if err != nil || n < 1 || n > maxLimit {
+			return nil, &hook.InvalidError{Field: "limit", Code: "invalid_limit", Reason: "must be a whole number from 1 to 200"}
+		}
+		q.page.Limit = n
+	}
+	if values.Has("cursor") {
+		if q.page.After, err = decodeCursor(q.binding, values.Get("cursor")); err != nil {
+			return nil, err
+		}
+	}
+	return q, nil
+}
+
+// parameters reads the query string, in which every parameter must be known,
+// stand once and have a value.
+func parameters(r *http.Request, known ...string) (url.Values, error) {
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, &hook.InvalidError{Code: "invalid_query", Reason: "the query string cannot be read"}
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		switch {
+		case !slices.Contains(known, name):
+			return nil, &hook.InvalidError{Field: name, Code: "unknown_parameter", Reason: "there is no such query parameter here"}
+		case len(values[name]) > 1:
+			return nil, &hook.InvalidError{Field: name, Code: "duplicate_parameter", Reason: "stands more than once in the query"}
+		case values[name][0] == "":
+			return nil, &hook.InvalidError{Field: name, Code: "empty_parameter", Reason: "has no value"}
+		}
+	}
+	return values, nil
+}
+
+// bind is a fingerprint of what a cursor belongs to: everything that decides
+// what the list holds, and not how much of it a page shows.
+func bind(tenant, path string, values url.Values) [8]byte {
+	filters := make(url.Values, len(values))
+	for name, v := range values {
+		if name != "limit" && name != "cursor" {
+			filters[name] = v
+		}
+	}
+	sum := sha256.Sum256([]byte(tenant + "\n" + path + "\n" + filters.Encode()))
+	return [8]byte(sum[:8])
+}
+
+// cursorVersion is the first byte of a cursor. After it come the binding and
+// the id at which the previous page ended.
+const cursorVersion = 1
+
+// cursor returns the cursor of the page that starts after the id; "" for "".
+func (q *query) cursor(after string) string {
+	if after == "" {
+		return ""
+	}
+	return encodeCursor(q.binding, after)
+}
+
+func encodeCursor(binding [8]byte, after string) string {
+	b := append([]byte{cursorVersion}, binding[:]...)
+	return base64.RawURLEncoding.EncodeToString(append(b, after...))
+}
+
+func decodeCursor(binding [8]byte, cursor string) (after string, err error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil || len(b) <= 1+len(binding) || b[0] != cursorVersion || !idChars(b[1+len(binding):]) {
+		return "", &hook.InvalidError{Field: "cursor", Code: "invalid_cursor", Reason: "is not a cursor of this API"}
+	}
+	if [8]byte(b[1:9]) != binding {
+		return "", &hook.InvalidError{Field: "cursor", Code: "invalid_cursor", Reason: "belongs to another query; it holds for the path and filters it came from"}
+	}
+	return string(b[9:]), nil
+}
+
+// idChars says whether b could be an id: a cursor can be made by anybody, and
+// what is in it ends in a key.
+func idChars(b []byte) bool {
+	for _, c := range b {
+		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '_' {
+			return false
+		}
+	}
+	return len(b) <= 100
+}
+
+// eventType returns the filter of that name, "" when it is not given.
+func (q *query) eventType() (string, error) {
+	t := q.values.Get("event_type")
+	if t == "" {
+		return "", nil
+	}
+	return t, ingest.ValidateEventType(t)
+}
+
+// id returns the filter of that name, "" when it is not given.
+func (q *query) id(name, prefix, what string) (string, error) {
+	id := q.values.Get(name)
+	if id != "" && !hook.ValidID(prefix, id) {
+		return "", &problem{kind: kindNotFound, field: name, detail: "There is no such " + what + "."}
+	}
+	return id, nil
+}
+
+// span returns the filters since (inclusive) and until (exclusive), zero when
+// they are not given.
+func (q *query) span() (since, until time.Time, err error) {
+	if since, err = q.time("since"); err != nil {
+		return since, until, err
+	}
+	if until, err = q.time("until"); err != nil {
+		return since, until, err
+	}
+	if !since.IsZero() && !until.IsZero() && until.Before(since) {
+		return since, until, &hook.InvalidError{Field: "until", Code: "invalid_time", Reason: "is before since"}
+	}
+	return since, until, nil
+}
+
+func (q *query) time(name string) (time.Time, error) {
+	s := q.values.Get(name)
+	if s == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, &hook.InvalidError{Field: name, Code: "invalid_time", Reason: `must be an RFC 3339 time such as 2026-01-31T08:00:00Z (a "+" has to be written %2B)`}
+	}
+	return t.UTC(), nil
+}

@@ -1,0 +1,156 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"sync"
+
+	"posthorn/internal/hook"
+)
+
+// DeadLetters keeps the entries of the dead-letter list. What has expired is
+// not there.
+type DeadLetters interface {
+	// DeadLetter returns hook.ErrNotFound when there is none.
+	DeadLetter(ctx context.Context, tenant, id string) (*hook.DeadLetter, error)
+	ListDeadLetters(ctx context.Context, f hook.DeadLetterFilter, p hook.Page) (entries []*hook.DeadLetter, next string, err error)
+	// DeleteDeadLetter returns hook.ErrNotFound when there is none.
+	DeleteDeadLetter(ctx context.Context, tenant, id string) error
+	CountDeadLetters(ctx context.Context, tenant string) (int, error)
+}
+
+// Replayer queues the delivery of a dead letter again, with a fresh budget.
+// The entry is gone once the delivery is in the queue. hook.ErrNotFound: there
+// is no such entry; hook.ErrNotReplayable: it is no delivery, or its endpoint
+// was deleted.
+type Replayer interface {
+	Replay(ctx context.Context, tenant, id string) (deliveryID string, err error)
+}
+
+// deadLetterAnswer is a dead letter as callers see it. An undecodable message
+// has no ids and no payload, but the body it came with.
+type deadLetterAnswer struct {
+	ID            string          `json:"id"`
+	DeliveryID    text            `json:"delivery_id"`
+	EventID       text            `json:"event_id"`
+	EndpointID    text            `json:"endpoint_id"`
+	EventType     text            `json:"event_type"`
+	Payload       json.RawMessage `json:"payload"` // null: the event is gone
+	EndpointURL   text            `json:"endpoint_url"`
+	FailureReason string          `json:"failure_reason"`
+	Attempts      int             `json:"attempts"`
+	RawBody       string          `json:"raw_body,omitempty"`
+	CreatedAt     moment          `json:"created_at"`
+	ExpiresAt     moment          `json:"expires_at"`
+}
+
+func answerDeadLetter(d *hook.DeadLetter, payload []byte) deadLetterAnswer {
+	shown := deadLetterAnswer{
+		ID: d.ID, EventID: text(d.EventID), EndpointID: text(d.EndpointID), EventType: text(d.EventType),
+		Payload: payload, EndpointURL: text(d.EndpointURL), FailureReason: d.FailureReason, Attempts: d.Attempts,
+		RawBody: d.RawBody, CreatedAt: moment(d.CreatedAt), ExpiresAt: moment(d.ExpiresAt),
+	}
+	if d.Replayable() {
+		shown.DeliveryID = text(d.Ref.ID())
+	}
+	return shown
+}
+
+// encodeDeadLetters joins entries with the payloads of their events, which it
+// reads at the same time: callers hand in few.
+func (a *API) encodeDeadLetters(ctx context.Context, entries []*hook.DeadLetter) ([][]byte, error) {
+	out := make([][]byte, len(entries))
+	errs := make([]error, len(entries))
+	var wg sync.WaitGroup
+	for i, d := range entries {
+		wg.Go(func() { out[i], errs[i] = a.encodeDeadLetter(ctx, d) })
+	}
+	wg.Wait()
+	return out, errors.Join(errs...)
+}
+
+func (a *API) encodeDeadLetter(ctx context.Context, d *hook.DeadLetter) ([]byte, error) {
+	var payload []byte
+	if d.Replayable() {
+		e, err := a.o.Events.Event(ctx, d.Tenant, d.EventID)
+		switch {
+		case err == nil:
+			payload = e.Payload()
+		case !errors.Is(err, hook.ErrNotFound):
+			return nil, err
+		}
+	}
+	return encode(answerDeadLetter(d, payload))
+}
+
+func (a *API) listDeadLetters(w http.ResponseWriter, r *http.Request) error {
+	q, err := a.listQuery(r, "endpoint_id", "event_type", "since", "until")
+	if err != nil {
+		return err
+	}
+	f := hook.DeadLetterFilter{Tenant: a.o.Tenant(r)}
+	if f.EndpointID, err = q.id("endpoint_id", hook.EndpointPrefix, "endpoint"); err != nil {
+		return err
+	}
+	if f.EventType, err = q.eventType(); err != nil {
+		return err
+	}
+	if f.Since, f.Until, err = q.span(); err != nil {
+		return err
+	}
+	return writeList(a, w, r, q, source[*hook.DeadLetter]{
+		fetch: func(ctx context.Context, p hook.Page) ([]*hook.DeadLetter, string, error) {
+			return a.o.DeadLetters.ListDeadLetters(ctx, f, p)
+		},
+		id:     func(d *hook.DeadLetter) string { return d.ID },
+		encode: a.encodeDeadLetters,
+	})
+}
+
+func (a *API) getDeadLetter(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, hook.DeadLetterPrefix, "dead letter")
+	if err != nil {
+		return err
+	}
+	d, err := a.o.DeadLetters.DeadLetter(r.Context(), a.o.Tenant(r), id)
+	if err != nil {
+		return named(err, "dead letter")
+	}
+	body, err := a.encodeDeadLetter(r.Context(), d)
+	if err != nil {
+		return err
+	}
+	a.write(w, r, http.StatusOK, "application/json", body)
+	return nil
+}
+
+func (a *API) deleteDeadLetter(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, hook.DeadLetterPrefix, "dead letter")
+	if err != nil {
+		return err
+	}
+	if err := a.o.DeadLetters.DeleteDeadLetter(r.Context(), a.o.Tenant(r), id); err != nil {
+		return named(err, "dead letter")
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (a *API) replayDeadLetter(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, hook.DeadLetterPrefix, "dead letter")
+	if err != nil {
+		return err
+	}
+	if err := noBody(w, r); err != nil {
+		return err
+	}
+	delivery, err := a.o.Replayer.Replay(r.Context(), a.o.Tenant(r), id)
+	if err != nil {
+		return named(err, "dead letter")
+	}
+	return a.answer(w, r, http.StatusAccepted, struct {
+		DeliveryID string `json:"delivery_id"`
+	}{delivery})
+}

@@ -1,0 +1,243 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	"posthorn/internal/hook"
+)
+
+// Deliveries reads what is recorded of deliveries. What has expired is not there.
+type Deliveries interface {
+	// Deliveries returns the records in the order of refs, nil where there is none.
+	Deliveries(ctx context.Context, refs []hook.Ref) ([]*hook.Delivery, error)
+	// Attempts returns the attempts after the first, newest first.
+	Attempts(ctx context.Context, ref hook.Ref, newest int) ([]hook.Attempt, error)
+	// ListDeliveries lists the records of one endpoint's deliveries.
+	ListDeliveries(ctx context.Context, f hook.DeliveryFilter, p hook.Page) (deliveries []*hook.Delivery, next string, err error)
+}
+
+// maxAttemptLog is how many attempts a delivery's answer shows: the newest.
+const maxAttemptLog = 20
+
+// deliveryAnswer is a delivery as callers see it. The log is in the answer to
+// its id alone, not in lists.
+type deliveryAnswer struct {
+	ID            string           `json:"id"`
+	EventID       string           `json:"event_id"`
+	EndpointID    string           `json:"endpoint_id"`
+	EventType     string           `json:"event_type"`
+	Status        hook.Status      `json:"status"`
+	WaitingFor    text             `json:"waiting_for"`
+	Attempts      int              `json:"attempts"`
+	NextAttemptAt moment           `json:"next_attempt_at"`
+	AttemptLog    *[]attemptAnswer `json:"attempt_log,omitempty"`
+	CreatedAt     moment           `json:"created_at"`
+	CompletedAt   moment           `json:"completed_at"`
+}
+
+type attemptAnswer struct {
+	Number       int     `json:"number"`
+	At           moment  `json:"at"`
+	DurationMS   float64 `json:"duration_ms"`
+	StatusCode   *int    `json:"status_code"` // null: no answer came
+	Error        text    `json:"error"`
+	ResponseBody *string `json:"response_body"` // null: no answer came
+}
+
+func (a *API) answerDelivery(d *hook.Delivery) deliveryAnswer {
+	shown := deliveryAnswer{
+		ID: d.ID(), EventID: d.EventID, EndpointID: d.EndpointID, EventType: d.EventType, Status: d.Status,
+		Attempts: d.Attempts, CreatedAt: moment(d.CreatedAt), CompletedAt: moment(d.CompletedAt),
+	}
+	if d.Status == hook.Retrying {
+		shown.NextAttemptAt = moment(d.NextAttemptAt)
+		if d.NextAttemptAt.After(a.o.Now()) {
+			shown.WaitingFor = "backoff"
+		}
+	}
+	return shown
+}
+
+func answerAttempt(t hook.Attempt) attemptAnswer {
+	shown := attemptAnswer{
+		Number: t.Number, At: moment(t.At), DurationMS: float64(t.Duration.Microseconds()) / 1000, Error: text(t.Error),
+	}
+	if t.StatusCode != 0 {
+		shown.StatusCode, shown.ResponseBody = &t.StatusCode, &t.ResponseBody
+	}
+	return shown
+}
+
+// queued is the delivery of which nothing is recorded yet.
+func queued(e *hook.Event, endpointID string) *hook.Delivery {
+	return &hook.Delivery{Ref: e.Ref(endpointID), EventType: e.Type, Status: hook.Queued, CreatedAt: e.CreatedAt}
+}
+
+func (a *API) getDelivery(w http.ResponseWriter, r *http.Request) error {
+	ref, err := hook.ParseDeliveryID(a.o.Tenant(r), r.PathValue("id"))
+	if err != nil {
+		return named(err, "delivery")
+	}
+	d, err := a.delivery(r.Context(), ref)
+	if err != nil {
+		return named(err, "delivery")
+	}
+	log, err := a.attemptLog(r.Context(), d)
+	if err != nil {
+		return err
+	}
+	shown := a.answerDelivery(d)
+	shown.AttemptLog = &log
+	return a.answer(w, r, http.StatusOK, shown)
+}
+
+// delivery returns the record of a delivery, or, without one, what its event
+// says: that it waits in the queue.
+func (a *API) delivery(ctx context.Context, ref hook.Ref) (*hook.Delivery, error) {
+	rows, err := a.o.Deliveries.Deliveries(ctx, []hook.Ref{ref})
+	if err != nil {
+		return nil, err
+	}
+	if rows[0] != nil {
+		return rows[0], nil
+	}
+	e, err := a.o.Events.Event(ctx, ref.Tenant, ref.EventID)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(e.EndpointIDs, ref.EndpointID) {
+		return nil, notFound("delivery")
+	}
+	return queued(e, ref.EndpointID), nil
+}
+
+// attemptLog returns the newest attempts, in the order in which they were made.
+func (a *API) attemptLog(ctx context.Context, d *hook.Delivery) ([]attemptAnswer, error) {
+	log := []attemptAnswer{}
+	if d.Attempts > 1 {
+		later, err := a.o.Deliveries.Attempts(ctx, d.Ref, maxAttemptLog)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range later[:min(len(later), maxAttemptLog)] {
+			log = append(log, answerAttempt(t))
+		}
+	}
+	if d.First.Number > 0 && len(log) < maxAttemptLog {
+		log = append(log, answerAttempt(d.First))
+	}
+	slices.Reverse(log)
+	return log, nil
+}
+
+func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) error {
+	q, err := a.listQuery(r, "endpoint_id", "event_id", "status", "event_type", "since", "until")
+	if err != nil {
+		return err
+	}
+	byEndpoint, byEvent := q.values.Has("endpoint_id"), q.values.Has("event_id")
+	if byEndpoint == byEvent {
+		return &hook.InvalidError{Code: "endpoint_or_event_required", Reason: "give either endpoint_id or event_id: deliveries are listed of one endpoint or of one event"}
+	}
+	f := hook.DeliveryFilter{Tenant: a.o.Tenant(r), Status: hook.Status(q.values.Get("status"))}
+	if f.Status != "" && !slices.Contains(statuses, f.Status) {
+		return &hook.InvalidError{Field: "status", Code: "invalid_status", Reason: "must be one of queued, retrying, delivered, dead, held, cancelled"}
+	}
+	if f.EventType, err = q.eventType(); err != nil {
+		return err
+	}
+	if f.Since, f.Until, err = q.span(); err != nil {
+		return err
+	}
+	from := source[*hook.Delivery]{
+		id:     func(d *hook.Delivery) string { return d.ID() },
+		encode: encodeEach(func(d *hook.Delivery) any { return a.answerDelivery(d) }),
+	}
+	if byEndpoint {
+		if f.EndpointID, err = q.id("endpoint_id", hook.EndpointPrefix, "endpoint"); err != nil {
+			return err
+		}
+		from.fetch = func(ctx context.Context, p hook.Page) ([]*hook.Delivery, string, error) {
+			return a.o.Deliveries.ListDeliveries(ctx, f, p)
+		}
+		return writeList(a, w, r, q, from)
+	}
+
+	id, err := q.id("event_id", hook.EventPrefix, "event")
+	if err != nil {
+		return err
+	}
+	e, err := a.o.Events.Event(r.Context(), f.Tenant, id)
+	if err != nil {
+		return named(err, "event")
+	}
+	from.fetch = a.ofEvent(e, f)
+	return writeList(a, w, r, q, from)
+}
+
+var statuses = []hook.Status{hook.Queued, hook.Retrying, hook.Delivered, hook.Dead, hook.Held, hook.Cancelled}
+
+// ofEvent lists the deliveries of one event: those of the newest endpoint
+// first, since they were all made at the same moment.
+func (a *API) ofEvent(e *hook.Event, f hook.DeliveryFilter) func(context.Context, hook.Page) ([]*hook.Delivery, string, error) {
+	refs := make([]hook.Ref, 0, len(e.EndpointIDs))
+	if (f.EventType == "" || f.EventType == e.Type) && within(e.CreatedAt, f.Since, f.Until) {
+		for _, endpoint := range e.EndpointIDs {
+			refs = append(refs, e.Ref(endpoint))
+		}
+	}
+	slices.SortFunc(refs, func(x, y hook.Ref) int { return -compareRefs(x, y) })
+	return func(ctx context.Context, p hook.Page) ([]*hook.Delivery, string, error) {
+		rest := refs
+		if p.After != "" {
+			rest = rest[len(rest):]
+			for i, ref := range refs {
+				if ref.ID() < p.After {
+					rest = refs[i:]
+					break
+				}
+			}
+		}
+		chunk := rest[:min(len(rest), p.Limit)]
+		if len(chunk) == 0 {
+			return nil, "", nil
+		}
+		rows, err := a.o.Deliveries.Deliveries(ctx, chunk)
+		if err != nil {
+			return nil, "", err
+		}
+		var found []*hook.Delivery
+		for i, d := range rows {
+			if d == nil {
+				d = queued(e, chunk[i].EndpointID)
+			}
+			if f.Status == "" || f.Status == d.Status {
+				found = append(found, d)
+			}
+		}
+		next := ""
+		if len(rest) > len(chunk) {
+			next = chunk[len(chunk)-1].ID()
+		}
+		return found, next, nil
+	}
+}
+
+func compareRefs(x, y hook.Ref) int {
+	switch {
+	case x.EndpointID < y.EndpointID:
+		return -1
+	case x.EndpointID > y.EndpointID:
+		return 1
+	}
+	return 0
+}
+
+// within says whether t is in the span from since (inclusive) to until
+// (exclusive), either of which may be open.
+func within(t, since, until time.Time) bool {
+	return (since.IsZero() || !t.Before(since)) && (until.IsZero() || t.Before(until))
+}

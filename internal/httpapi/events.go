@@ -1,0 +1,189 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+
+	"posthorn/internal/hook"
+	"posthorn/internal/ingest"
+)
+
+// Ingest accepts events; see ingest.Ingester.Accept.
+type Ingest interface {
+	Accept(ctx context.Context, tenant string, req ingest.Request) (ingest.Accepted, error)
+}
+
+// Events reads what was accepted. What has expired is not there.
+type Events interface {
+	// Event returns hook.ErrNotFound when there is none.
+	Event(ctx context.Context, tenant, id string) (*hook.Event, error)
+	ListEvents(ctx context.Context, f hook.EventFilter, p hook.Page) (events []*hook.Event, next string, err error)
+}
+
+// maxListed is how many of an event's deliveries its answer lists.
+const maxListed = 100
+
+func (a *API) postEvent(w http.ResponseWriter, r *http.Request) error {
+	body, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	req, idField, err := decodeEvent(body, r.Header)
+	if err != nil {
+		return err
+	}
+	accepted, err := a.o.Ingest.Accept(r.Context(), a.o.Tenant(r), req)
+	if err != nil {
+		if invalid := (*hook.InvalidError)(nil); errors.As(err, &invalid) && invalid.Field == "id" {
+			return &hook.InvalidError{Field: idField, Code: invalid.Code, Reason: invalid.Reason}
+		}
+		return err
+	}
+	if accepted.Replayed {
+		w.Header().Set("Idempotent-Replayed", "true")
+	}
+	a.write(w, r, http.StatusAccepted, "application/json", appendEvent(nil, accepted.Event, false))
+	return nil
+}
+
+const keyHeader = "Idempotency-Key"
+
+// decodeEvent reads the body of POST /api/v1/events and the header that goes
+// with it. The payload is cut out, not decoded: its grammar is for ingest to
+// check. idField is where the producer's id was given.
+func decodeEvent(body []byte, header http.Header) (req ingest.Request, idField string, err error) {
+	var hasType, hasID bool
+	err = object("", body, func(name, value []byte) (err error) {
+		switch string(name) {
+		case "event_type":
+			hasType = true
+			req.EventType, err = stringValue("event_type", value)
+		case "payload":
+			if value[0] != '{' {
+				return wrongType("payload", "an object", value)
+			}
+			req.Payload = value
+		case "id":
+			if !isNull(value) {
+				hasID = true
+				req.ProducerID, err = stringValue("id", value)
+			}
+		default:
+			err = unknownField(name, value)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return req, "", err
+	case !hasType:
+		return req, "", missing("event_type")
+	case req.Payload == nil:
+		return req, "", missing("payload")
+	}
+	req.Trace = header.Get("Traceparent")
+
+	idField = "id"
+	for _, key := range header[keyHeader] {
+		if hasID && key != req.ProducerID {
+			return req, "", &hook.InvalidError{Field: "id", Code: "idempotency_key_mismatch", Reason: "differs from the Idempotency-Key; they are the same thing"}
+		}
+		if !hasID {
+			idField = keyHeader
+		}
+		hasID = true
+		req.ProducerID = key
+	}
+	if hasID && req.ProducerID == "" {
+		return req, "", &hook.InvalidError{Field: idField, Code: "invalid_idempotency_key", Reason: "must be 1 to 255 printable ASCII characters"}
+	}
+	return req, idField, nil
+}
+
+// appendEvent writes an event as callers see it. By hand, since it is the
+// answer to every POST: ids, types and times need no escapes, and the payload
+// stays byte for byte what it is.
+func appendEvent(b []byte, e *hook.Event, withPayload bool) []byte {
+	if b == nil {
+		const head, perDelivery = 160, 125
+		size := head + len(e.Type) + perDelivery*min(len(e.EndpointIDs), maxListed)
+		if withPayload {
+			size += len(e.Body)
+		}
+		b = make([]byte, 0, size)
+	}
+	b = append(b, `{"id":"`...)
+	b = append(b, e.ID...)
+	b = append(b, `","event_type":"`...)
+	b = append(b, e.Type...)
+	b = append(b, `","created_at":"`...)
+	b = append(b, hook.FormatTime(e.CreatedAt)...)
+	b = append(b, `","deliveries":[`...)
+	for i, endpoint := range e.EndpointIDs[:min(len(e.EndpointIDs), maxListed)] {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, `{"id":"`...)
+		b = append(b, e.Ref(endpoint).ID()...)
+		b = append(b, `","endpoint_id":"`...)
+		b = append(b, endpoint...)
+		b = append(b, `"}`...)
+	}
+	b = append(b, `],"deliveries_total":`...)
+	b = strconv.AppendInt(b, int64(len(e.EndpointIDs)), 10)
+	if withPayload {
+		b = append(b, `,"payload":`...)
+		b = append(b, payloadOf(e)...)
+	}
+	return append(b, '}')
+}
+
+// payloadOf returns the event's payload as JSON.
+func payloadOf(e *hook.Event) []byte {
+	if p := e.Payload(); p != nil {
+		return p
+	}
+	return []byte("null")
+}
+
+func (a *API) getEvent(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, hook.EventPrefix, "event")
+	if err != nil {
+		return err
+	}
+	e, err := a.o.Events.Event(r.Context(), a.o.Tenant(r), id)
+	if err != nil {
+		return named(err, "event")
+	}
+	a.write(w, r, http.StatusOK, "application/json", appendEvent(nil, e, true))
+	return nil
+}
+
+func (a *API) listEvents(w http.ResponseWriter, r *http.Request) error {
+	q, err := a.listQuery(r, "event_type", "since", "until")
+	if err != nil {
+		return err
+	}
+	f := hook.EventFilter{Tenant: a.o.Tenant(r)}
+	if f.Type, err = q.eventType(); err != nil {
+		return err
+	}
+	if f.Since, f.Until, err = q.span(); err != nil {
+		return err
+	}
+	return writeList(a, w, r, q, source[*hook.Event]{
+		fetch: func(ctx context.Context, p hook.Page) ([]*hook.Event, string, error) {
+			return a.o.Events.ListEvents(ctx, f, p)
+		},
+		id: func(e *hook.Event) string { return e.ID },
+		encode: func(_ context.Context, events []*hook.Event) ([][]byte, error) {
+			out := make([][]byte, len(events))
+			for i, e := range events {
+				out[i] = appendEvent(nil, e, true)
+			}
+			return out, nil
+		},
+	})
+}

@@ -1,0 +1,53 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+
+	"posthorn/internal/hook"
+)
+
+// receiveTest is an endpoint to try things with: it answers 204 to a delivery
+// that is signed with its endpoint's secret. Which endpoint that is stands in
+// the delivery's id, X-Webhook-Delivery.
+func (a *API) receiveTest(w http.ResponseWriter, r *http.Request) error {
+	body, err := readAll(w, r)
+	if err != nil {
+		return err
+	}
+	if r.Header.Get("X-Webhook-Signature") == "" && r.Header.Get("Webhook-Signature") == "" {
+		return &hook.InvalidError{Code: "not_signed", Reason: "the request carries neither X-Webhook-Signature nor webhook-signature"}
+	}
+	secrets, err := a.secretsOf(r)
+	if err != nil {
+		return err
+	}
+	if !a.o.Verify(r.Header, body, secrets, a.o.Now()) {
+		return &problem{kind: kindBadSignature}
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// secretsOf returns the secrets of the endpoint that a delivery is for.
+func (a *API) secretsOf(r *http.Request) ([]string, error) {
+	unknown := &problem{kind: kindBadSignature, detail: "X-Webhook-Delivery names no delivery to an endpoint of this server."}
+	ref, err := hook.ParseDeliveryID(a.o.Tenant(r), r.Header.Get("X-Webhook-Delivery"))
+	if err != nil {
+		return nil, unknown
+	}
+	e, err := a.o.Endpoints.Endpoint(r.Context(), ref.Tenant, ref.EndpointID)
+	if err != nil {
+		if errors.Is(err, hook.ErrNotFound) {
+			return nil, unknown
+		}
+		return nil, err
+	}
+	secrets := make([]string, 0, len(e.Secrets))
+	for _, s := range e.Secrets {
+		if s.ExpiresAt.IsZero() || s.ExpiresAt.After(a.o.Now()) {
+			secrets = append(secrets, s.Value)
+		}
+	}
+	return secrets, nil
+}

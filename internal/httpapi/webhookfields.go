@@ -1,0 +1,205 @@
+package httpapi
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"posthorn/internal/hook"
+	"posthorn/internal/ingest"
+)
+
+// Limits of an endpoint's fields.
+const (
+	maxURL           = 2048 // bytes
+	maxFilters       = 100
+	minSecret        = 8    // characters
+	maxSecret        = 256  // characters
+	maxRetries       = 20   // after the first attempt
+	minTimeout       = 1    // seconds, whole ones
+	maxTimeout       = 30   // seconds
+	maxDescription   = 1000 // characters
+	maxMetadata      = 20   // pairs
+	maxMetadataKey   = 64   // characters
+	maxMetadataValue = 512  // characters
+
+	defaultTimeout = 30 * time.Second
+)
+
+// newEndpointField decodes one field of a registration into what it does to the
+// endpoint.
+func (a *API) newEndpointField(name, value []byte) (change func(*hook.Endpoint), err error) {
+	if string(name) != "secret" {
+		return a.endpointField(name, value)
+	}
+	if isNull(value) {
+		return func(*hook.Endpoint) {}, nil // one is made
+	}
+	secret, err := stringValue("secret", value)
+	if err != nil {
+		return nil, err
+	}
+	if n := utf8.RuneCountInString(secret); n < minSecret || n > maxSecret || strings.ContainsFunc(secret, unprintable) {
+		return nil, &hook.InvalidError{Field: "secret", Code: "invalid_secret", Reason: "must be 8 to 256 printable characters"}
+	}
+	return func(e *hook.Endpoint) { e.Secrets = []hook.Secret{{Value: secret}} }, nil
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
+
+// changedEndpointField is newEndpointField for a change of an endpoint, which
+// takes less.
+func (a *API) changedEndpointField(name, value []byte) (change func(*hook.Endpoint), err error) {
+	switch field := string(name); field {
+	case "secret":
+		return nil, &hook.InvalidError{Field: field, Code: "read_only_field", Reason: "cannot be changed here; rotate-secret is for that"}
+	case "id", "status", "status_reason", "created_at", "updated_at":
+		return nil, &hook.InvalidError{Field: field, Code: "read_only_field", Reason: "cannot be changed"}
+	}
+	return a.endpointField(name, value)
+}
+
+// endpointField decodes a field that can be set and changed. null is the
+// default where a field has one.
+func (a *API) endpointField(name, value []byte) (change func(*hook.Endpoint), err error) {
+	switch string(name) {
+	case "url":
+		url, err := a.urlValue(value)
+		return func(e *hook.Endpoint) { e.URL = url }, err
+	case "events":
+		filters, err := filtersValue(value)
+		return func(e *hook.Endpoint) { e.Filters = filters }, err
+	case "max_retries":
+		if isNull(value) {
+			return func(e *hook.Endpoint) { e.MaxRetries = nil }, nil
+		}
+		n, err := wholeNumber("max_retries", value, 0, maxRetries)
+		return func(e *hook.Endpoint) { e.MaxRetries = &n }, err
+	case "timeout":
+		if isNull(value) {
+			return func(e *hook.Endpoint) { e.Timeout = defaultTimeout }, nil
+		}
+		seconds, err := wholeNumber("timeout", value, minTimeout, maxTimeout)
+		return func(e *hook.Endpoint) { e.Timeout = time.Duration(seconds) * time.Second }, err
+	case "retry_policy":
+		policy, err := a.policyValue(value)
+		return func(e *hook.Endpoint) { e.RetryPolicy = policy }, err
+	case "description":
+		description, err := descriptionValue(value)
+		return func(e *hook.Endpoint) { e.Description = description }, err
+	case "metadata":
+		metadata, err := metadataValue(value)
+		return func(e *hook.Endpoint) { e.Metadata = metadata }, err
+	}
+	return nil, unknownField(name, value)
+}
+
+func (a *API) urlValue(value []byte) (string, error) {
+	url, err := stringValue("url", value)
+	if err != nil {
+		return "", err
+	}
+	reason := ""
+	switch {
+	case url == "":
+		reason = "must not be empty"
+	case len(url) > maxURL:
+		reason = "must be at most 2,048 bytes long"
+	default:
+		if err := a.o.CheckURL(url); err != nil {
+			reason = err.Error()
+		}
+	}
+	if reason != "" {
+		return "", &hook.InvalidError{Field: "url", Code: "invalid_url", Reason: reason}
+	}
+	return url, nil
+}
+
+func filtersValue(value []byte) ([]string, error) {
+	filters, err := stringList("events", value)
+	if err != nil {
+		return nil, err
+	}
+	if len(filters) == 0 || len(filters) > maxFilters {
+		return nil, &hook.InvalidError{Field: "events", Code: "invalid_events", Reason: "must hold 1 to 100 filters"}
+	}
+	for i, f := range filters {
+		if !validFilter(f) {
+			return nil, &hook.InvalidError{
+				Field: fmt.Sprintf("events[%d]", i), Code: "invalid_filter",
+				Reason: `must be an event type of 1 to 128 letters, digits, ".", "_" or "-", a prefix such as "order.*", or "*"`,
+			}
+		}
+	}
+	return filters, nil
+}
+
+// validFilter says whether f is an event type, the start of one before a dot
+// and ".*", or "*".
+func validFilter(f string) bool {
+	if f == "*" {
+		return true
+	}
+	if len(f) > ingest.MaxEventType {
+		return false
+	}
+	return ingest.ValidateEventType(strings.TrimSuffix(f, ".*")) == nil
+}
+
+func (a *API) policyValue(value []byte) (string, error) {
+	if isNull(value) {
+		return "", nil
+	}
+	policy, err := stringValue("retry_policy", value)
+	if err != nil {
+		return "", err
+	}
+	if !slices.Contains(a.o.RetryPolicies, policy) {
+		return "", &hook.InvalidError{Field: "retry_policy", Code: "unknown_retry_policy", Reason: "must be one of " + strings.Join(a.o.RetryPolicies, ", ")}
+	}
+	return policy, nil
+}
+
+func descriptionValue(value []byte) (string, error) {
+	if isNull(value) {
+		return "", nil
+	}
+	description, err := stringValue("description", value)
+	if err != nil {
+		return "", err
+	}
+	if utf8.RuneCountInString(description) > maxDescription {
+		return "", &hook.InvalidError{Field: "description", Code: "too_long", Reason: "must be at most 1,000 characters long"}
+	}
+	return description, nil
+}
+
+func metadataValue(value []byte) (map[string]string, error) {
+	if isNull(value) {
+		return nil, nil
+	}
+	metadata := make(map[string]string)
+	err := object("metadata", value, func(name, value []byte) error {
+		path := join("metadata", name)
+		if len(metadata) == maxMetadata {
+			return &hook.InvalidError{Field: "metadata", Code: "invalid_metadata", Reason: "must hold at most 20 pairs"}
+		}
+		if n := utf8.RuneCount(name); n < 1 || n > maxMetadataKey {
+			return &hook.InvalidError{Field: path, Code: "invalid_metadata", Reason: "its name must be 1 to 64 characters long"}
+		}
+		v, err := stringValue(path, value)
+		if err != nil {
+			return err
+		}
+		if utf8.RuneCountInString(v) > maxMetadataValue {
+			return &hook.InvalidError{Field: path, Code: "too_long", Reason: "must be at most 512 characters long"}
+		}
+		metadata[string(name)] = v
+		return nil
+	})
+	return metadata, err
+}

@@ -1,0 +1,166 @@
+package httpapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"posthorn/internal/hook"
+)
+
+// Endpoints keeps the endpoints of all tenants. A change counts for everything
+// that is accepted or delivered after the call has returned.
+type Endpoints interface {
+	CreateEndpoint(ctx context.Context, endpoint *hook.Endpoint) error
+	// Endpoint returns hook.ErrNotFound when there is none.
+	Endpoint(ctx context.Context, tenant, id string) (*hook.Endpoint, error)
+	// UpdateEndpoint reads, calls change and writes what it made, again from
+	// the start when somebody else was faster: change may be called repeatedly.
+	UpdateEndpoint(ctx context.Context, tenant, id string, change func(*hook.Endpoint) error) (*hook.Endpoint, error)
+	DeleteEndpoint(ctx context.Context, tenant, id string) error
+	ListEndpoints(ctx context.Context, tenant string, p hook.Page) (endpoints []*hook.Endpoint, next string, err error)
+	// EndpointCounts counts those of all tenants.
+	EndpointCounts(ctx context.Context) (hook.EndpointCounts, error)
+}
+
+// endpointAnswer is an endpoint as callers see it. Its secret is in the answer
+// to its registration and in no other.
+type endpointAnswer struct {
+	ID           string              `json:"id"`
+	URL          string              `json:"url"`
+	Events       []string            `json:"events"`
+	MaxRetries   *int                `json:"max_retries"`
+	Timeout      float64             `json:"timeout"` // seconds
+	RetryPolicy  text                `json:"retry_policy"`
+	Description  string              `json:"description"`
+	Metadata     map[string]string   `json:"metadata"`
+	Status       hook.EndpointStatus `json:"status"`
+	StatusReason text                `json:"status_reason"`
+	Secret       string              `json:"secret,omitempty"`
+	CreatedAt    moment              `json:"created_at"`
+	UpdatedAt    moment              `json:"updated_at"`
+}
+
+func answerEndpoint(e *hook.Endpoint) endpointAnswer {
+	metadata := e.Metadata
+	if metadata == nil {
+		metadata = map[string]string{}
+	}
+	return endpointAnswer{
+		ID: e.ID, URL: e.URL, Events: e.Filters, MaxRetries: e.MaxRetries, Timeout: e.Timeout.Seconds(),
+		RetryPolicy: text(e.RetryPolicy), Description: e.Description, Metadata: metadata,
+		Status: e.Status, StatusReason: text(e.StatusReason), CreatedAt: moment(e.CreatedAt), UpdatedAt: moment(e.UpdatedAt),
+	}
+}
+
+func (a *API) createEndpoint(w http.ResponseWriter, r *http.Request) error {
+	id := a.o.NewID(hook.EndpointPrefix, a.o.Now())
+	at := hook.IDTime(id)
+	e := &hook.Endpoint{
+		ID: id, Tenant: a.o.Tenant(r), Timeout: defaultTimeout, Status: hook.EndpointActive, CreatedAt: at, UpdatedAt: at,
+	}
+	err := readObject(w, r, func(name, value []byte) error {
+		change, err := a.newEndpointField(name, value)
+		if err == nil {
+			change(e)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	switch {
+	case e.URL == "":
+		return missing("url")
+	case len(e.Filters) == 0:
+		return missing("events")
+	}
+	if len(e.Secrets) == 0 {
+		secret, err := a.o.NewSecret()
+		if err != nil {
+			return err
+		}
+		e.Secrets = []hook.Secret{{Value: secret}}
+	}
+	if err := a.o.Endpoints.CreateEndpoint(r.Context(), e); err != nil {
+		return err
+	}
+	shown := answerEndpoint(e)
+	shown.Secret = e.Secrets[0].Value
+	w.Header().Set("Location", "/api/v1/webhooks/"+e.ID)
+	return a.answer(w, r, http.StatusCreated, shown)
+}
+
+func missing(field string) error {
+	return &hook.InvalidError{Field: field, Code: "missing_field", Reason: "is required"}
+}
+
+func (a *API) getEndpoint(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, hook.EndpointPrefix, "endpoint")
+	if err != nil {
+		return err
+	}
+	e, err := a.o.Endpoints.Endpoint(r.Context(), a.o.Tenant(r), id)
+	if err != nil {
+		return named(err, "endpoint")
+	}
+	return a.answer(w, r, http.StatusOK, answerEndpoint(e))
+}
+
+func (a *API) changeEndpoint(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, hook.EndpointPrefix, "endpoint")
+	if err != nil {
+		return err
+	}
+	var changes []func(*hook.Endpoint)
+	err = readObject(w, r, func(name, value []byte) error {
+		change, err := a.changedEndpointField(name, value)
+		changes = append(changes, change)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(changes) == 0 {
+		return a.getEndpoint(w, r)
+	}
+	now := a.o.Now().UTC().Truncate(time.Millisecond)
+	e, err := a.o.Endpoints.UpdateEndpoint(r.Context(), a.o.Tenant(r), id, func(e *hook.Endpoint) error {
+		for _, change := range changes {
+			change(e)
+		}
+		e.UpdatedAt = now
+		return nil
+	})
+	if err != nil {
+		return named(err, "endpoint")
+	}
+	return a.answer(w, r, http.StatusOK, answerEndpoint(e))
+}
+
+func (a *API) deleteEndpoint(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, hook.EndpointPrefix, "endpoint")
+	if err != nil {
+		return err
+	}
+	if err := a.o.Endpoints.DeleteEndpoint(r.Context(), a.o.Tenant(r), id); err != nil {
+		return named(err, "endpoint")
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (a *API) listEndpoints(w http.ResponseWriter, r *http.Request) error {
+	q, err := a.listQuery(r)
+	if err != nil {
+		return err
+	}
+	tenant := a.o.Tenant(r)
+	return writeList(a, w, r, q, source[*hook.Endpoint]{
+		fetch: func(ctx context.Context, p hook.Page) ([]*hook.Endpoint, string, error) {
+			return a.o.Endpoints.ListEndpoints(ctx, tenant, p)
+		},
+		id:     func(e *hook.Endpoint) string { return e.ID },
+		encode: encodeEach(func(e *hook.Endpoint) any { return answerEndpoint(e) }),
+	})
+}
