@@ -1,0 +1,124 @@
+package awssqs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"posthorn/internal/hook"
+)
+
+// Release sets how long received messages of the queue stay invisible from
+// now. The errors are in the order of the messages; a message that was deleted
+// or has become visible again is one. Concurrent calls travel together.
+func (q *Queues) Release(ctx context.Context, rs []hook.Release) []error {
+	return inBatches(ctx, rs, q.releases, q.releaseBatch)
+}
+
+func (q *Queues) releaseBatch(ctx context.Context, batch []hook.Release) []error {
+	entries := q.perform(ctx, len(batch), func(ctx context.Context, todo []int, a *answer) error {
+		url, err := q.main.url(ctx)
+		if err != nil {
+			return err
+		}
+		in := &sqs.ChangeMessageVisibilityBatchInput{QueueUrl: url, Entries: make([]types.ChangeMessageVisibilityBatchRequestEntry, len(todo))}
+		for n, i := range todo {
+			id, r := strconv.Itoa(i), &batch[i]
+			in.Entries[n] = types.ChangeMessageVisibilityBatchRequestEntry{Id: &id, ReceiptHandle: &r.ReceiptHandle, VisibilityTimeout: seconds(r.After)}
+		}
+		out, err := q.client.ChangeMessageVisibilityBatch(ctx, in)
+		if err != nil {
+			return err
+		}
+		for _, s := range out.Successful {
+			a.succeeded(s.Id, "")
+		}
+		a.failed(out.Failed)
+		return nil
+	})
+	return errorsOf(entries, "change visibility")
+}
+
+// ReceiveDead takes up to max messages (at most ten) out of the dead-letter
+// queue; none is no error. They come back after the queue's visibility timeout
+// unless they are deleted.
+func (q *Queues) ReceiveDead(ctx context.Context, max int) ([]hook.Received, error) {
+	url, err := q.dead.url(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl:                    url,
+		MaxNumberOfMessages:         int32(min(max, maxEntries)),
+		WaitTimeSeconds:             int32(q.deadWait / time.Second),
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("receive from the dead-letter queue: %w", err)
+	}
+	received := make([]hook.Received, len(out.Messages))
+	for i, m := range out.Messages {
+		received[i] = hook.Received{
+			MessageID:     str(m.MessageId),
+			ReceiptHandle: str(m.ReceiptHandle),
+			ReceiveCount:  1,
+			Raw:           str(m.Body),
+		}
+		if n, err := strconv.Atoi(m.Attributes[string(types.MessageSystemAttributeNameApproximateReceiveCount)]); err == nil {
+			received[i].ReceiveCount = n
+		}
+		if ms, err := strconv.ParseInt(m.Attributes[string(types.MessageSystemAttributeNameSentTimestamp)], 10, 64); err == nil {
+			received[i].SentAt = time.UnixMilli(ms).UTC()
+		}
+	}
+	return received, nil
+}
+
+// DeleteDead deletes received messages from the dead-letter queue. The errors
+// are in the order of the handles.
+func (q *Queues) DeleteDead(ctx context.Context, receiptHandles []string) []error {
+	errs := make([]error, 0, len(receiptHandles))
+	for batch := range slices.Chunk(receiptHandles, maxEntries) {
+		errs = append(errs, q.deleteBatch(ctx, batch)...)
+	}
+	return errs
+}
+
+func (q *Queues) deleteBatch(ctx context.Context, batch []string) []error {
+	entries := q.perform(ctx, len(batch), func(ctx context.Context, todo []int, a *answer) error {
+		url, err := q.dead.url(ctx)
+		if err != nil {
+			return err
+		}
+		in := &sqs.DeleteMessageBatchInput{QueueUrl: url, Entries: make([]types.DeleteMessageBatchRequestEntry, len(todo))}
+		for n, i := range todo {
+			id := strconv.Itoa(i)
+			in.Entries[n] = types.DeleteMessageBatchRequestEntry{Id: &id, ReceiptHandle: &batch[i]}
+		}
+		out, err := q.client.DeleteMessageBatch(ctx, in)
+		if err != nil {
+			return err
+		}
+		for _, s := range out.Successful {
+			a.succeeded(s.Id, "")
+		}
+		a.failed(out.Failed)
+		return nil
+	})
+	return errorsOf(entries, "delete from the dead-letter queue")
+}
+
+func errorsOf(entries []entry, doing string) []error {
+	errs := make([]error, len(entries))
+	for i, e := range entries {
+		if e.err != nil {
+			errs[i] = fmt.Errorf("%s: %w", doing, e.err)
+		}
+	}
+	return errs
+}
