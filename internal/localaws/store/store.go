@@ -99,6 +99,27 @@ func (db *DB) Get(key []byte) (value []byte, ok bool, err error) {
 	return value, true, closer.Close()
 }
 
+// View calls read with the value of key, or not at all when there is none. The
+// slice is valid during the call only.
+func (db *DB) View(key []byte, read func(value []byte) error) error {
+	v, closer, err := db.p.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read store: %w", err)
+	}
+	return errors.Join(read(v), closer.Close())
+}
+
+// Sync returns when everything applied before is on disk.
+func (db *DB) Sync() error {
+	if err := db.p.LogData(nil, pebble.Sync); err != nil {
+		return fmt.Errorf("sync store: %w", err)
+	}
+	return nil
+}
+
 // Range calls visit with each key in [lo, hi), ascending, or descending when
 // reverse is set, until visit returns false. The slices are valid during the
 // call only.
@@ -137,6 +158,12 @@ func (b *Batch) Set(key, value []byte) error { return b.b.Set(key, value, nil) }
 
 // Delete removes key, if it is there.
 func (b *Batch) Delete(key []byte) error { return b.b.Delete(key, nil) }
+
+// DeleteRange removes the keys in [lo, hi).
+func (b *Batch) DeleteRange(lo, hi []byte) error { return b.b.DeleteRange(lo, hi, nil) }
+
+// Close gives up a batch that is not applied.
+func (b *Batch) Close() error { return b.b.Close() }
 
 // Empty says that the batch holds no change.
 func (b *Batch) Empty() bool { return b.b.Empty() }
