@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -26,8 +26,12 @@ type receiver struct {
 	misbehaving int
 	behaviour   Behaviour
 	ledger      *ledger
-	attempts    atomic.Int64 // at failing endpoints
-	buffers     sync.Pool    // of *[]byte
+	buffers     sync.Pool // of *[]byte
+
+	luck struct {
+		sync.Mutex
+		*rand.Rand
+	}
 
 	server   *http.Server
 	listener net.Listener
@@ -47,6 +51,7 @@ func listen(ctx context.Context, o Options, run string, l *ledger) (*receiver, e
 		behaviour: o.Behaviour, ledger: l, listener: listener,
 		closing: make(chan struct{}), served: make(chan error, 1),
 	}
+	r.luck.Rand = rand.New(rand.NewPCG(3, 4))
 	r.buffers.New = func() any { b := make([]byte, 0, o.Payload+1024); return &b }
 	r.server = &http.Server{Handler: r, ReadHeaderTimeout: time.Minute, IdleTimeout: 10 * time.Minute}
 	go func() { r.served <- r.server.Serve(listener) }()
@@ -165,15 +170,19 @@ func (r *receiver) misbehave(w http.ResponseWriter, req *http.Request) bool {
 			return false
 		}
 	}
-	if share := r.behaviour.Fail; share > 0 {
-		// Spread evenly: the n-th attempt fails when n times the share
-		// passes a whole number.
-		n := float64(r.attempts.Add(1))
-		if int64(n*share) > int64((n-1)*share) {
-			r.ledger.miss(refused)
-			w.WriteHeader(http.StatusServiceUnavailable)
-			return false
-		}
+	if r.behaviour.Fail > 0 && r.draw() < r.behaviour.Fail {
+		r.ledger.miss(refused)
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return false
 	}
 	return true
+}
+
+// draw is a random number from 0 to 1. Attempts are refused by chance and not
+// by turns, which a server that works in step would meet again and again with
+// the same delivery; the chances are the same in every run.
+func (r *receiver) draw() float64 {
+	r.luck.Lock()
+	defer r.luck.Unlock()
+	return r.luck.Float64()
 }
