@@ -3,7 +3,6 @@
 package id
 
 import (
-	"bufio"
 	"crypto/rand"
 	"io"
 	"sync"
@@ -22,11 +21,11 @@ type Source struct {
 	monotonic *ulid.MonotonicEntropy
 }
 
-// NewSource returns a Source that draws from crypto/rand, a few hundred ids'
-// worth at a time.
-func NewSource() *Source { return newSource(bufio.NewReader(rand.Reader)) }
+// NewSource returns a Source that draws from crypto/rand.
+func NewSource() *Source { return newSource(rand.Reader) }
 
 func newSource(entropy io.Reader) *Source {
+	// Monotonic buffers: it reads some hundred ids' worth at a time.
 	return &Source{entropy: entropy, monotonic: ulid.Monotonic(entropy, 0)}
 }
 
