@@ -1,0 +1,108 @@
+// Package config reads what an operator may set: the environment over the
+// YAML files in config/ over built-in defaults. It checks everything at once
+// and names every mistake, with file and line or with the variable's name.
+//
+// The built-in defaults are the shipped files themselves, as they were at
+// build time, and a few values that differ by Mode. A file of the operator's
+// may hold some of the keys only; the others keep their defaults.
+package config
+
+import (
+	"log/slog"
+	"strings"
+	"time"
+
+	"posthorn/internal/deliver/retry"
+)
+
+// Mode is the kind of program that is configured. Defaults differ by it.
+type Mode string
+
+// The modes.
+const (
+	Function Mode = "function" // a Lambda function in an account
+	Serve    Mode = "serve"    // a long-running process on an account's or an emulator's services
+	Local    Mode = "local"    // everything in one process on a laptop
+)
+
+// Config is everything that is set. It is not changed once it is loaded.
+type Config struct {
+	Mode      Mode
+	LogLevel  slog.Level
+	HTTP      HTTP
+	Local     LocalAWS
+	Table     string // the DynamoDB table's name
+	Queue     Queue
+	Retry     *retry.Policies
+	Security  Security
+	Retention Retention
+	// SweepInterval is how often the dead-letter queue is swept, outside an
+	// account, where a schedule does that.
+	SweepInterval time.Duration
+	EventTypes    []EventType // the predefined ones, in the order in which they are shown
+	// Files says where each of the YAML files was found, for people.
+	Files []string
+}
+
+// HTTP is where the API listens outside an account.
+type HTTP struct {
+	Host string
+	Port int // 0: any free one
+}
+
+// LocalAWS is what Local mode has beside the API: SQS and DynamoDB over their
+// own protocols, and a folder for the data.
+type LocalAWS struct {
+	Host    string
+	Port    int // 0: any free one
+	DataDir string
+}
+
+// Queue is the queue of deliveries, its dead-letter queue, and how they are
+// worked.
+type Queue struct {
+	Main            string        // a name or a URL: see IsURL
+	DeadLetters     string        // a name or a URL
+	MaxReceiveCount int           // of the redrive policy
+	Visibility      time.Duration // the queue's visibility timeout, whole seconds
+	BatchSize       int           // messages taken at once, 1 to 10
+	Workers         int           // posts under way in a process
+	MaxSize         int           // ready messages above which no event is accepted; 0: no limit
+}
+
+// IsURL says whether a queue is given by URL and not by name.
+func IsURL(queue string) bool {
+	return strings.HasPrefix(queue, "https://") || strings.HasPrefix(queue, "http://")
+}
+
+// Security says where endpoints may be.
+type Security struct {
+	AllowHTTP    bool     // plain http
+	AllowPrivate bool     // private, loopback and special addresses
+	AllowPorts   []uint16 // beside those of the schemes
+	AnyPort      bool     // any port at all: in Local mode, while AllowPrivate is on
+}
+
+// Retention is how long things are kept.
+type Retention struct {
+	Events      time.Duration // events and deliveries, from the event's acceptance
+	DeadLetters time.Duration // entries of the dead-letter list, from the death
+}
+
+// EventType is a predefined event type.
+type EventType struct {
+	Name        string
+	Description string
+}
+
+// Source is where configuration comes from.
+type Source struct {
+	// Getenv returns a variable's value, empty when it is not set. An empty
+	// variable counts as not set. A program with flags answers with the flag
+	// where one is given.
+	Getenv func(string) string
+	// Dirs are the folders in which each of the files is looked for, in this
+	// order, after the one that POSTHORN_CONFIG_DIR names. What is in none of
+	// them is built in.
+	Dirs []string
+}

@@ -1,0 +1,321 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"posthorn/internal/deliver/retry"
+)
+
+// Variables that are read by name elsewhere in this package.
+const (
+	varConfigDir = "POSTHORN_CONFIG_DIR"
+	varTable     = "POSTHORN_TABLE"
+	varQueue     = "POSTHORN_QUEUE_URL"
+	varDLQ       = "POSTHORN_DLQ_URL"
+)
+
+// Names of the files.
+const (
+	retryFile    = "retry.yaml"
+	webhooksFile = "webhooks.yaml"
+	queueFile    = "queue.yaml"
+)
+
+// setting is one value that can be set: by which variable, under which key of
+// which file, and how its text is read.
+type setting struct {
+	env  string // empty: by no variable
+	file string // empty: in no file
+	key  string // with dots: "security.allow_http"
+	list bool   // a list in YAML, comma-separated in the environment
+	help string // for people: meaning, unit, range
+	set  func(c *Config, text string) error
+}
+
+// settings is every single value there is. Named policies and event types,
+// which have a shape of their own, are read in policies.go and eventtypes.go.
+func settings() []setting {
+	all := []setting{
+		{
+			env: "LOG_LEVEL", help: "debug, info, warn or error; info unless set",
+			set: func(c *Config, s string) (err error) { c.LogLevel, err = logLevel(s); return err },
+		},
+		{
+			env: "HOST", help: "address that the API listens on; 127.0.0.1 unless set",
+			set: func(c *Config, s string) (err error) { c.HTTP.Host, err = host(s); return err },
+		},
+		{
+			env: "PORT", help: "port of the API, 0 for any free one; 8000 unless set",
+			set: func(c *Config, s string) (err error) { c.HTTP.Port, err = whole(s, 0, 65535); return err },
+		},
+		{
+			env: "POSTHORN_AWS_HOST", help: "address of local's SQS and DynamoDB; 127.0.0.1 unless set",
+			set: func(c *Config, s string) (err error) { c.Local.Host, err = host(s); return err },
+		},
+		{
+			env: "POSTHORN_AWS_PORT", help: "port of local's SQS and DynamoDB, 0 for any free one; 4566 unless set",
+			set: func(c *Config, s string) (err error) { c.Local.Port, err = whole(s, 0, 65535); return err },
+		},
+		{
+			env: "POSTHORN_DATA_DIR", help: "folder of local's data; .posthorn unless set",
+			set: func(c *Config, s string) error { c.Local.DataDir = s; return nil },
+		},
+		{
+			env: varTable, file: webhooksFile, key: "storage.table", help: "name of the DynamoDB table",
+			set: func(c *Config, s string) (err error) { c.Table, err = tableName(s); return err },
+		},
+		{
+			env: varQueue, file: queueFile, key: "queue", help: "URL or name of the queue of deliveries",
+			set: func(c *Config, s string) (err error) { c.Queue.Main, err = queueName(s); return err },
+		},
+		{
+			env: varDLQ, file: queueFile, key: "dead_letter_queue", help: "URL or name of the dead-letter queue",
+			set: func(c *Config, s string) (err error) { c.Queue.DeadLetters, err = queueName(s); return err },
+		},
+		{
+			env: "WEBHOOK_MAX_QUEUE_SIZE", file: queueFile, key: "max_queue_size", help: "ready messages above which no event is accepted; 0 for no limit",
+			set: func(c *Config, s string) (err error) { c.Queue.MaxSize, err = whole(s, 0, math.MaxInt32); return err },
+		},
+		{
+			env: "WEBHOOK_WORKER_COUNT", file: queueFile, key: "concurrency", help: "posts under way in a process, 1 to 10000",
+			set: func(c *Config, s string) (err error) { c.Queue.Workers, err = whole(s, 1, 10000); return err },
+		},
+		{
+			file: queueFile, key: "batch_size", help: "messages taken at once, 1 to 10",
+			set: func(c *Config, s string) (err error) { c.Queue.BatchSize, err = whole(s, 1, 10); return err },
+		},
+		{
+			file: queueFile, key: "max_receive_count", help: "of the queue's redrive policy, 1 to 1000",
+			set: func(c *Config, s string) (err error) { c.Queue.MaxReceiveCount, err = whole(s, 1, 1000); return err },
+		},
+		{
+			file: queueFile, key: "visibility_timeout", help: "of the queue, in seconds, 1 to 43200",
+			set: func(c *Config, s string) error {
+				n, err := whole(s, 1, 43200)
+				c.Queue.Visibility = time.Duration(n) * time.Second
+				return err
+			},
+		},
+		{
+			env: "POSTHORN_RETENTION_DAYS", file: webhooksFile, key: "retention.days", help: "days that events and deliveries are kept, 1 to 3650",
+			set: func(c *Config, s string) (err error) { c.Retention.Events, err = days(s); return err },
+		},
+		{
+			env: "DLQ_RETENTION_DAYS", file: webhooksFile, key: "retention.dlq_days", help: "days that dead letters are kept, 1 to 3650",
+			set: func(c *Config, s string) (err error) { c.Retention.DeadLetters, err = days(s); return err },
+		},
+		{
+			env: "POSTHORN_ALLOW_HTTP", file: webhooksFile, key: "security.allow_http", help: "true lets endpoints be plain http",
+			set: func(c *Config, s string) (err error) { c.Security.AllowHTTP, err = boolean(s); return err },
+		},
+		{
+			env: "POSTHORN_ALLOW_PRIVATE", file: webhooksFile, key: "security.allow_private", help: "true lets endpoints be at private and loopback addresses",
+			set: func(c *Config, s string) (err error) { c.Security.AllowPrivate, err = boolean(s); return err },
+		},
+		{
+			env: "POSTHORN_ALLOW_PORTS", file: webhooksFile, key: "security.allow_ports", list: true, help: "ports of endpoints beside 443 and 8443, comma-separated",
+			set: func(c *Config, s string) (err error) { c.Security.AllowPorts, err = ports(s); return err },
+		},
+		{
+			env: "POSTHORN_SWEEP_INTERVAL", file: webhooksFile, key: "sweep.interval", help: "seconds between sweeps of the dead-letter queue outside an account, 1 to 3600",
+			set: func(c *Config, s string) (err error) { c.SweepInterval, err = seconds(s, 1, 3600); return err },
+		},
+	}
+	for _, f := range policyFields() {
+		all = append(all, setting{
+			env: "RETRY_" + strings.ToUpper(f.name), file: retryFile, key: "default_retry_policy." + f.name, help: f.help + "; of the default policy",
+			set: func(c *Config, s string) error { return f.set(&c.Retry.Default, s) },
+		})
+	}
+	return all
+}
+
+// policyField is one value of a retry policy.
+type policyField struct {
+	name, help string
+	set        func(p *retry.Policy, text string) error
+}
+
+func policyFields() []policyField {
+	const longest = 24 * 60 * 60 // seconds
+	return []policyField{
+		{"initial_delay", "seconds before the second attempt, 0.001 to 86400", func(p *retry.Policy, s string) (err error) {
+			p.InitialDelay, err = seconds(s, 0.001, longest)
+			return err
+		}},
+		{"max_delay", "longest delay in seconds, 0.001 to 86400", func(p *retry.Policy, s string) (err error) {
+			p.MaxDelay, err = seconds(s, 0.001, longest)
+			return err
+		}},
+		{"multiplier", "growth of the delay from one attempt to the next, 1 to 100", func(p *retry.Policy, s string) (err error) {
+			p.Multiplier, err = number(s, 1, 100)
+			return err
+		}},
+		{"max_attempts", "attempts in total, 1 to 100", func(p *retry.Policy, s string) (err error) {
+			p.MaxAttempts, err = whole(s, 1, 100)
+			return err
+		}},
+		{"jitter", "share by which a delay varies, 0 to 1", func(p *retry.Policy, s string) (err error) {
+			p.Jitter, err = number(s, 0, 1)
+			return err
+		}},
+	}
+}
+
+// Variable is a variable of the environment that is read.
+type Variable struct {
+	Name string
+	// Key is where the same can be set in a file, such as
+	// "webhooks.yaml: security.allow_http"; empty: nowhere.
+	Key  string
+	Help string
+	// Required says that a program in Function mode does not start without it.
+	Required bool
+}
+
+// Variables lists every variable that is read.
+func Variables() []Variable {
+	vars := []Variable{{Name: varConfigDir, Help: "folder that holds retry.yaml, webhooks.yaml and queue.yaml, or some of them"}}
+	for _, s := range settings() {
+		if s.env == "" {
+			continue
+		}
+		v := Variable{Name: s.env, Help: s.help, Required: s.env == varTable || s.env == varQueue || s.env == varDLQ}
+		if s.file != "" {
+			v.Key = s.file + ": " + s.key
+		}
+		vars = append(vars, v)
+	}
+	return vars
+}
+
+func whole(s string, low, high int) (int, error) {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < low || n > high {
+		return 0, fmt.Errorf("%s is not a whole number from %d to %d", quote(s), low, high)
+	}
+	return n, nil
+}
+
+func number(s string, low, high float64) (float64, error) {
+	x, err := strconv.ParseFloat(s, 64)
+	if err != nil || !(x >= low && x <= high) { // a NaN is in no range
+		return 0, fmt.Errorf("%s is not a number from %v to %v", quote(s), low, high)
+	}
+	return x, nil
+}
+
+func seconds(s string, low, high float64) (time.Duration, error) {
+	x, err := number(s, low, high)
+	if err != nil {
+		return 0, fmt.Errorf("%s is not a number of seconds from %v to %v", quote(s), low, high)
+	}
+	return time.Duration(math.Round(x * float64(time.Second))), nil
+}
+
+func days(s string) (time.Duration, error) {
+	n, err := whole(s, 1, 3650)
+	return time.Duration(n) * 24 * time.Hour, err
+}
+
+func boolean(s string) (bool, error) {
+	switch strings.ToLower(s) {
+	case "true", "1":
+		return true, nil
+	case "false", "0":
+		return false, nil
+	}
+	return false, fmt.Errorf("%s is neither true nor false", quote(s))
+}
+
+func ports(s string) ([]uint16, error) {
+	var all []uint16
+	for text := range strings.SplitSeq(s, ",") {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		n, err := whole(text, 1, 65535)
+		if err != nil {
+			return nil, fmt.Errorf("%s is not a port from 1 to 65535", quote(text))
+		}
+		all = append(all, uint16(n))
+	}
+	return all, nil
+}
+
+func logLevel(s string) (slog.Level, error) {
+	switch strings.ToLower(s) {
+	case "debug":
+		return slog.LevelDebug, nil
+	case "info":
+		return slog.LevelInfo, nil
+	case "warn", "warning":
+		return slog.LevelWarn, nil
+	case "error":
+		return slog.LevelError, nil
+	}
+	return 0, fmt.Errorf("%s is none of debug, info, warn and error", quote(s))
+}
+
+func host(s string) (string, error) {
+	if strings.ContainsAny(s, "/ \t") {
+		return "", fmt.Errorf("%s is not an address or a host name", quote(s))
+	}
+	return s, nil
+}
+
+// tableName checks the rules of DynamoDB's CreateTable: 3 to 255 of letters,
+// digits, "_", "-" and ".".
+func tableName(s string) (string, error) {
+	if len(s) < 3 || len(s) > 255 || !only(s, "_-.") {
+		return "", fmt.Errorf("%s is not a table's name: 3 to 255 letters, digits, \"_\", \"-\" and \".\"", quote(s))
+	}
+	return s, nil
+}
+
+// queueName checks the rules of SQS's CreateQueue for a standard queue: 1 to 80
+// of letters, digits, "_" and "-".
+func queueName(s string) (string, error) {
+	if IsURL(s) {
+		return s, checkQueueURL(s)
+	}
+	if s == "" || len(s) > 80 || !only(s, "_-") {
+		return "", fmt.Errorf("%s is neither a queue's URL nor its name: 1 to 80 letters, digits, \"_\" and \"-\"", quote(s))
+	}
+	return s, nil
+}
+
+func checkQueueURL(s string) error {
+	_, rest, _ := strings.Cut(s, "://")
+	server, path, _ := strings.Cut(rest, "/")
+	if server == "" || path == "" || strings.ContainsAny(s, " \t?#@") {
+		return errors.New(quote(s) + " is not a queue's URL")
+	}
+	return nil
+}
+
+// only says whether s holds nothing but ASCII letters, digits and others.
+func only(s, others string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && strings.IndexByte(others, c) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// quote shows a value in a message, at most 60 bytes of it.
+func quote(s string) string {
+	const most = 60
+	if len(s) > most {
+		return strconv.Quote(s[:most]) + "…"
+	}
+	return strconv.Quote(s)
+}
