@@ -112,6 +112,9 @@ func (a *api) call(ctx context.Context, method, path string, body []byte, want i
 	}
 	req.Header = a.header
 	res, err := a.transport.RoundTrip(req)
+	if err != nil && errorKind(err) == "timeout" {
+		return fmt.Errorf("cannot reach %s: no answer within %s: %w", a.base, a.timeout, err)
+	}
 	if err != nil {
 		return fmt.Errorf("cannot reach %s: %w", a.base, err)
 	}

@@ -238,6 +238,17 @@ func TestRunSaysWhatItCannotReach(t *testing.T) {
 	require.NotContains(t, err.Error(), "\n")
 }
 
+func TestRunDoesNotWaitForeverForAServerThatIsSilent(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	o := runOptions("http://"+silent.Addr().String(), 5)
+	o.Timeout = 50 * time.Millisecond
+	_, err = Run(t.Context(), o)
+	require.ErrorContains(t, err, "cannot reach "+o.URL+": no answer within 50ms")
+	require.NoError(t, silent.Close())
+}
+
 func TestRunSaysWhyAnEndpointIsRefusedAndLeavesNoneBehind(t *testing.T) {
 	t.Parallel()
 	fake := &fakePosthorn{noHooks: true}
