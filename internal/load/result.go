@@ -103,7 +103,7 @@ func (r *Result) warn(format string, args ...any) {
 func (r *Result) Failed() string {
 	switch {
 	case r.Stopped != "":
-		return r.Stopped + " " + r.errorList()
+		return strings.TrimSpace(r.Stopped + " " + r.errorList())
 	case r.Lost > 0:
 		return fmt.Sprintf("%s of the deliveries that %s accepted did not arrive", Count(r.Lost), r.URL)
 	case r.Accepted == 0:
