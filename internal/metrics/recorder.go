@@ -1,0 +1,114 @@
+package metrics
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"posthorn/internal/hook"
+)
+
+// Store sums what recorders count.
+type Store interface {
+	// AddCounters adds a Delta. After an error it may have been added or not.
+	AddCounters(ctx context.Context, d *Delta) error
+}
+
+// Recorder collects what an invocation or a process counts. It is safe for
+// concurrent use.
+type Recorder struct {
+	// Failed is told when a Flush by Run fails; nil: nobody is. It is set
+	// before Run is called.
+	Failed func(error)
+
+	store Store
+
+	mu    sync.Mutex
+	delta Delta
+}
+
+// NewRecorder returns a Recorder that hands what it collects to store.
+func NewRecorder(store Store) *Recorder { return &Recorder{store: store} }
+
+// EventAccepted counts an event that was accepted.
+func (r *Recorder) EventAccepted(eventType string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	count(&r.delta.Events, eventType)
+}
+
+// Attempt counts an attempt that took d.
+func (r *Recorder) Attempt(outcome hook.Outcome, d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	count(&r.delta.Attempts, outcome)
+	r.delta.Durations.Observe(d)
+}
+
+// Ended counts a delivery that ended, or that is held.
+func (r *Recorder) Ended(status hook.Status) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	count(&r.delta.Deliveries, status)
+}
+
+// Lag notes the age of a delivery that is taken up now.
+func (r *Recorder) Lag(d time.Duration) {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delta.Lag = max(r.delta.Lag, d)
+	r.delta.LagAt = now
+}
+
+func count[K comparable](m *map[K]int64, k K) {
+	if *m == nil {
+		*m = make(map[K]int64)
+	}
+	(*m)[k]++
+}
+
+// Flush hands over what was counted since the last Flush. It is not tried
+// again when it fails: the store may have added it already, and a count too
+// low is better than one too high.
+func (r *Recorder) Flush(ctx context.Context) error {
+	r.mu.Lock()
+	d := r.delta
+	r.delta = Delta{}
+	r.mu.Unlock()
+	if d.Empty() {
+		return nil
+	}
+	if err := r.store.AddCounters(ctx, &d); err != nil {
+		return fmt.Errorf("store counts: %w", err)
+	}
+	return nil
+}
+
+// lastFlush bounds the flush with which Run ends.
+const lastFlush = 5 * time.Second
+
+// Run flushes every so often until ctx ends, and then once more. A Flush that
+// fails is passed over: the next one hands over what was counted since.
+func (r *Recorder) Run(ctx context.Context, every time.Duration) {
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			r.flush(ctx)
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
+			defer cancel()
+			r.flush(last)
+			return
+		}
+	}
+}
+
+func (r *Recorder) flush(ctx context.Context) {
+	if err := r.Flush(ctx); err != nil && r.Failed != nil {
+		r.Failed(err)
+	}
+}
