@@ -31,8 +31,8 @@ type Options struct {
 	NewID     func(prefix string, at time.Time) string // prefix and a ULID of that moment
 	NewSecret func() (string, error)                   // a signing secret for an endpoint registered without one
 
-	// CheckURL refuses an endpoint's URL at registration. Its error is shown
-	// to the caller.
+	// CheckURL refuses an endpoint's URL at registration: an error is a
+	// *hook.InvalidError for the field url.
 	CheckURL      func(url string) error
 	RetryPolicies []string    // the names that an endpoint's retry_policy may have
 	EventTypes    []EventType // the predefined ones, in the order in which they are shown

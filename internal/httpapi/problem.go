@@ -26,7 +26,7 @@ var (
 	kindMethodNotAllowed = kind{status: http.StatusMethodNotAllowed, code: "method_not_allowed", detail: "This path does not take this method."}
 	kindConflict         = kind{status: http.StatusConflict, code: "conflict", detail: "It was changed by somebody else at the same time. Try again."}
 	kindKeyReused        = kind{status: http.StatusConflict, code: "idempotency_key_reused", detail: "This idempotency key was used before, for another event type or payload."}
-	kindNotReplayable    = kind{status: http.StatusConflict, code: "not_replayable", detail: "This entry cannot be replayed: it is no delivery, or its endpoint was deleted."}
+	kindNotReplayable    = kind{status: http.StatusConflict, code: "not_replayable", detail: "This entry cannot be replayed: it is no delivery, or its endpoint or event is gone."}
 	kindPayloadTooLarge  = kind{status: http.StatusRequestEntityTooLarge, code: "payload_too_large", detail: "The payload is over 256 KB."}
 	kindBodyTooLarge     = kind{status: http.StatusRequestEntityTooLarge, code: "body_too_large", detail: "The body is over 1 MB."}
 	kindMediaType        = kind{status: http.StatusUnsupportedMediaType, code: "unsupported_media_type", detail: "The body has to be sent as Content-Type: application/json, in UTF-8 and without a Content-Encoding."}

@@ -14,7 +14,6 @@ import (
 
 // Limits of an endpoint's fields.
 const (
-	maxURL           = 2048 // bytes
 	maxFilters       = 100
 	minSecret        = 8    // characters
 	maxSecret        = 256  // characters
@@ -102,21 +101,7 @@ func (a *API) urlValue(value []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	reason := ""
-	switch {
-	case url == "":
-		reason = "must not be empty"
-	case len(url) > maxURL:
-		reason = "must be at most 2,048 bytes long"
-	default:
-		if err := a.o.CheckURL(url); err != nil {
-			reason = err.Error()
-		}
-	}
-	if reason != "" {
-		return "", &hook.InvalidError{Field: "url", Code: "invalid_url", Reason: reason}
-	}
-	return url, nil
+	return url, a.o.CheckURL(url)
 }
 
 func filtersValue(value []byte) ([]string, error) {
