@@ -1,0 +1,2 @@
+// Package dynamo is the only one that speaks to DynamoDB.
+package dynamo
