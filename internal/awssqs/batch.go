@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"posthorn/internal/gather"
 )
 
 const (
@@ -22,21 +24,26 @@ const (
 	firstPause = 50 * time.Millisecond
 )
 
+// result is what became of one entry of a call: the message's id where the
+// service gives one, or an error.
+type result = gather.Result[string]
+
 // inBatches does items and returns what came of each, in order. Full tens are
 // batches of their own, at the same time; what is left over goes one by one to
 // shared, where it meets that of other callers.
-func inBatches[In, Out any](ctx context.Context, items []In, shared func(context.Context, In) Out, batch func(context.Context, []In) []Out) []Out {
+func inBatches[In any](ctx context.Context, items []In, shared *gather.Group[In, string], batch func(context.Context, []In) []result) []result {
+	out := make([]result, len(items))
 	if len(items) == 1 { // the usual case
-		return []Out{shared(ctx, items[0])}
+		out[0].Value, out[0].Err = shared.Do(ctx, items[0])
+		return out
 	}
-	out := make([]Out, len(items))
-	var wg sync.WaitGroup
 	whole := len(items) / maxEntries * maxEntries
+	var wg sync.WaitGroup
 	for i := 0; i < whole; i += maxEntries {
 		wg.Go(func() { copy(out[i:], batch(ctx, items[i:i+maxEntries])) })
 	}
 	for i := whole; i < len(items); i++ {
-		wg.Go(func() { out[i] = shared(ctx, items[i]) })
+		wg.Go(func() { out[i].Value, out[i].Err = shared.Do(ctx, items[i]) })
 	}
 	wg.Wait()
 	return out
@@ -74,6 +81,27 @@ func (a *answer) failed(list []types.BatchResultErrorEntry) {
 func (a *answer) index(id *string) (int, bool) {
 	i, err := strconv.Atoi(str(id))
 	return i, err == nil && i >= 0 && i < len(a.entries)
+}
+
+// results turns entries into the results of what was being done.
+func results(doing string, entries []entry) []result {
+	rs := make([]result, len(entries))
+	for i, e := range entries {
+		rs[i].Value = e.messageID
+		if e.err != nil {
+			rs[i].Err = fmt.Errorf("%s: %w", doing, e.err)
+		}
+	}
+	return rs
+}
+
+// errorsOf leaves only the errors of results.
+func errorsOf(rs []result) []error {
+	errs := make([]error, len(rs))
+	for i, r := range rs {
+		errs[i] = r.Err
+	}
+	return errs
 }
 
 // perform makes a batch call for n entries, and again for those that failed

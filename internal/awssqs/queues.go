@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
+	"posthorn/internal/gather"
 	"posthorn/internal/hook"
 )
 
@@ -25,6 +26,10 @@ type Options struct {
 	// seconds. At 0 it asks only some of the queue's servers and may overlook
 	// messages; a second is enough to ask them all.
 	DeadWait time.Duration
+	// Parallel is how many batches of one kind are under way at most for callers
+	// that travel together; 4 when 0. Fewer make fuller batches, more answer
+	// sooner.
+	Parallel int
 	// Rand, uniform in [0,1), spreads the waits between retries; nil: math/rand.
 	Rand func() float64
 }
@@ -37,8 +42,8 @@ type Queues struct {
 	dead     *queue
 	deadWait time.Duration
 	rand     func() float64
-	sends    func(context.Context, outgoing) hook.Sent
-	releases func(context.Context, hook.Release) error
+	sends    *gather.Group[outgoing, string]
+	releases *gather.Group[hook.Release, string]
 }
 
 // New makes Queues. It does not call the service.
@@ -54,8 +59,13 @@ func New(cfg aws.Config, o Options) *Queues {
 	if q.rand == nil {
 		q.rand = rand.Float64
 	}
-	q.sends = func(ctx context.Context, o outgoing) hook.Sent { return q.sendBatch(ctx, []outgoing{o})[0] }
-	q.releases = func(ctx context.Context, r hook.Release) error { return q.releaseBatch(ctx, []hook.Release{r})[0] }
+	parallel := o.Parallel
+	if parallel == 0 {
+		parallel = 4
+	}
+	together := gather.Options{Size: maxEntries, Parallel: parallel}
+	q.sends = gather.New(together, q.sendBatch)
+	q.releases = gather.New(together, q.releaseBatch)
 	return q
 }
 

@@ -17,11 +17,11 @@ import (
 // now. The errors are in the order of the messages; a message that was deleted
 // or has become visible again is one. Concurrent calls travel together.
 func (q *Queues) Release(ctx context.Context, rs []hook.Release) []error {
-	return inBatches(ctx, rs, q.releases, q.releaseBatch)
+	return errorsOf(inBatches(ctx, rs, q.releases, q.releaseBatch))
 }
 
-func (q *Queues) releaseBatch(ctx context.Context, batch []hook.Release) []error {
-	entries := q.perform(ctx, len(batch), func(ctx context.Context, todo []int, a *answer) error {
+func (q *Queues) releaseBatch(ctx context.Context, batch []hook.Release) []result {
+	return results("change visibility", q.perform(ctx, len(batch), func(ctx context.Context, todo []int, a *answer) error {
 		url, err := q.main.url(ctx)
 		if err != nil {
 			return err
@@ -40,8 +40,7 @@ func (q *Queues) releaseBatch(ctx context.Context, batch []hook.Release) []error
 		}
 		a.failed(out.Failed)
 		return nil
-	})
-	return errorsOf(entries, "change visibility")
+	}))
 }
 
 // ReceiveDead takes up to max messages (at most ten) out of the dead-letter
@@ -84,13 +83,13 @@ func (q *Queues) ReceiveDead(ctx context.Context, max int) ([]hook.Received, err
 func (q *Queues) DeleteDead(ctx context.Context, receiptHandles []string) []error {
 	errs := make([]error, 0, len(receiptHandles))
 	for batch := range slices.Chunk(receiptHandles, maxEntries) {
-		errs = append(errs, q.deleteBatch(ctx, batch)...)
+		errs = append(errs, errorsOf(q.deleteBatch(ctx, batch))...)
 	}
 	return errs
 }
 
-func (q *Queues) deleteBatch(ctx context.Context, batch []string) []error {
-	entries := q.perform(ctx, len(batch), func(ctx context.Context, todo []int, a *answer) error {
+func (q *Queues) deleteBatch(ctx context.Context, batch []string) []result {
+	return results("delete from the dead-letter queue", q.perform(ctx, len(batch), func(ctx context.Context, todo []int, a *answer) error {
 		url, err := q.dead.url(ctx)
 		if err != nil {
 			return err
@@ -109,16 +108,5 @@ func (q *Queues) deleteBatch(ctx context.Context, batch []string) []error {
 		}
 		a.failed(out.Failed)
 		return nil
-	})
-	return errorsOf(entries, "delete from the dead-letter queue")
-}
-
-func errorsOf(entries []entry, doing string) []error {
-	errs := make([]error, len(entries))
-	for i, e := range entries {
-		if e.err != nil {
-			errs[i] = fmt.Errorf("%s: %w", doing, e.err)
-		}
-	}
-	return errs
+	}))
 }

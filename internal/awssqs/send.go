@@ -36,21 +36,21 @@ func (q *Queues) Send(ctx context.Context, out []hook.Outgoing) []hook.Sent {
 		ready = append(ready, outgoing{body: string(body), group: o.Message.EndpointID, delay: seconds(o.Delay)})
 		at = append(at, i)
 	}
-	for i, s := range inBatches(ctx, ready, q.sends, q.sendBatch) {
-		sent[at[i]] = s
+	for i, r := range inBatches(ctx, ready, q.sends, q.sendBatch) {
+		sent[at[i]] = hook.Sent{MessageID: r.Value, Err: r.Err}
 	}
 	return sent
 }
 
 // sendBatch sends at most ten messages, in as many calls as their size asks for.
-func (q *Queues) sendBatch(ctx context.Context, batch []outgoing) []hook.Sent {
-	sent := make([]hook.Sent, 0, len(batch))
+func (q *Queues) sendBatch(ctx context.Context, batch []outgoing) []result {
+	rs := make([]result, 0, len(batch))
 	for len(batch) > 0 {
 		n := fitting(batch)
-		sent = append(sent, q.sendFitting(ctx, batch[:n])...)
+		rs = append(rs, q.sendFitting(ctx, batch[:n])...)
 		batch = batch[n:]
 	}
-	return sent
+	return rs
 }
 
 // fitting says how many of the messages, at least one, fit into one call.
@@ -64,8 +64,8 @@ func fitting(batch []outgoing) int {
 	return len(batch)
 }
 
-func (q *Queues) sendFitting(ctx context.Context, batch []outgoing) []hook.Sent {
-	entries := q.perform(ctx, len(batch), func(ctx context.Context, todo []int, a *answer) error {
+func (q *Queues) sendFitting(ctx context.Context, batch []outgoing) []result {
+	return results("send message", q.perform(ctx, len(batch), func(ctx context.Context, todo []int, a *answer) error {
 		url, err := q.main.url(ctx)
 		if err != nil {
 			return err
@@ -84,15 +84,7 @@ func (q *Queues) sendFitting(ctx context.Context, batch []outgoing) []hook.Sent 
 		}
 		a.failed(out.Failed)
 		return nil
-	})
-	sent := make([]hook.Sent, len(entries))
-	for i, e := range entries {
-		sent[i].MessageID = e.messageID
-		if e.err != nil {
-			sent[i].Err = fmt.Errorf("send message: %w", e.err)
-		}
-	}
-	return sent
+	}))
 }
 
 // SendDead puts a message body as it stands into the dead-letter queue. After
