@@ -114,11 +114,14 @@ type configFile struct {
 func (l *loader) find() []configFile {
 	dirs := l.src.Dirs
 	if dir := l.src.Getenv(varConfigDir); dir != "" {
-		dirs = append([]string{dir}, dirs...)
-		if info, err := os.Stat(dir); err != nil {
+		info, err := os.Stat(dir)
+		switch {
+		case err != nil:
 			l.mistakes.add(place{env: varConfigDir}, "%s cannot be read: %v", quote(dir), cause(err))
-		} else if !info.IsDir() {
+		case !info.IsDir():
 			l.mistakes.add(place{env: varConfigDir}, "%s is not a folder", quote(dir))
+		default:
+			dirs = append([]string{dir}, dirs...)
 		}
 	}
 	var files []configFile

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"bytes"
 	"errors"
+	"io"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -9,14 +11,12 @@ import (
 
 // read applies a file's text. shown is the path that mistakes name.
 func (l *loader) read(name, shown string, text []byte) {
-	var doc yaml.Node
-	if err := yaml.Load(text, &doc); err != nil {
+	doc, err := parse(text)
+	if err != nil {
 		at := place{file: shown}
 		var load *yaml.LoadError
 		if errors.As(err, &load) {
-			at.line = load.Mark.Line
-			l.mistakes.add(at, "%s", load.Message)
-			return
+			at.line, err = load.Mark.Line, errors.New(load.Message)
 		}
 		l.mistakes.add(at, "%v", err)
 		return
@@ -24,11 +24,25 @@ func (l *loader) read(name, shown string, text []byte) {
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
 		return // nothing but comments
 	}
-	root := follow(doc.Content[0])
-	if root.Tag == "!!null" {
-		return
+	l.section(name, shown, "", follow(doc.Content[0]))
+}
+
+// parse reads the one document of a file. Without any it is the zero node.
+func parse(text []byte) (*yaml.Node, error) {
+	var doc, more yaml.Node
+	in, err := yaml.NewLoader(bytes.NewReader(text))
+	if err != nil {
+		return nil, err
 	}
-	l.section(name, shown, "", root)
+	if err := in.Load(&doc); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if err := in.Load(&more); err == nil {
+		return nil, errors.New("has to be a single document")
+	} else if !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return &doc, nil
 }
 
 // section applies a mapping of the file name, whose keys begin with prefix.
@@ -108,9 +122,13 @@ func (l *loader) scalar(at place, label string, n *yaml.Node) (string, bool) {
 }
 
 // pairs yields the keys of a mapping and their values, aliases followed. Keys
-// that come twice are named, and yielded once.
+// that come twice are named, and yielded once. A mapping that is left empty has
+// none.
 func (l *loader) pairs(file, label string, n *yaml.Node) func(yield func(key, value *yaml.Node) bool) {
 	return func(yield func(key, value *yaml.Node) bool) {
+		if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+			return
+		}
 		if n.Kind != yaml.MappingNode {
 			if label != "" {
 				label += ": "

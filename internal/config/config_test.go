@@ -1,0 +1,270 @@
+package config_test
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"posthorn/internal/config"
+	"posthorn/internal/deliver/retry"
+)
+
+type env map[string]string
+
+func (e env) get(name string) string { return e[name] }
+
+// folder writes files into a new folder.
+func folder(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	return dir
+}
+
+func load(t *testing.T, mode config.Mode, vars env, dirs ...string) *config.Config {
+	t.Helper()
+	c, err := config.Load(mode, config.Source{Getenv: vars.get, Dirs: dirs})
+	require.NoError(t, err)
+	return c
+}
+
+// account is what a function needs to start.
+func account(more env) env {
+	e := env{
+		"POSTHORN_TABLE":     "webhooks",
+		"POSTHORN_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/deliveries",
+		"POSTHORN_DLQ_URL":   "https://sqs.eu-central-1.amazonaws.com/123456789012/dead",
+	}
+	for k, v := range more {
+		e[k] = v
+	}
+	return e
+}
+
+func TestDefaultsOfAServer(t *testing.T) {
+	t.Parallel()
+	c := load(t, config.Serve, nil)
+	require.Equal(t, config.Serve, c.Mode)
+	require.Equal(t, slog.LevelInfo, c.LogLevel)
+	require.Equal(t, config.HTTP{Host: "127.0.0.1", Port: 8000}, c.HTTP)
+	require.Equal(t, config.LocalAWS{Host: "127.0.0.1", Port: 4566, DataDir: ".posthorn"}, c.Local)
+	require.Equal(t, "posthorn", c.Table)
+	require.Equal(t, config.Queue{
+		Main: "posthorn-deliveries", DeadLetters: "posthorn-dead-letters", MaxReceiveCount: 5, Visibility: 270 * time.Second,
+		BatchSize: 10, Workers: 64, MaxSize: 100_000,
+	}, c.Queue)
+	require.Equal(t, config.Security{}, c.Security)
+	require.Equal(t, config.Retention{Events: 30 * 24 * time.Hour, DeadLetters: 7 * 24 * time.Hour}, c.Retention)
+	require.Equal(t, time.Minute, c.SweepInterval)
+	require.Equal(t, []string{"built-in queue.yaml", "built-in retry.yaml", "built-in webhooks.yaml"}, c.Files)
+
+	var types []string
+	for _, et := range c.EventTypes {
+		types = append(types, et.Name)
+		require.NotEmpty(t, et.Description, et.Name)
+	}
+	require.Equal(t, []string{
+		"user.created", "user.updated", "user.deleted", "order.created", "order.updated", "order.cancelled", "payment.success", "payment.failed",
+	}, types)
+}
+
+func TestDefaultsByMode(t *testing.T) {
+	t.Parallel()
+	local := load(t, config.Local, nil)
+	require.Equal(t, config.Security{AllowHTTP: true, AllowPrivate: true, AnyPort: true}, local.Security)
+	require.Equal(t, 100_000, local.Queue.MaxSize)
+	require.Equal(t, 5*time.Second, local.SweepInterval)
+
+	function := load(t, config.Function, account(nil))
+	require.Equal(t, config.Security{}, function.Security)
+	require.Zero(t, function.Queue.MaxSize)
+
+	t.Run("what a file or a variable says wins", func(t *testing.T) {
+		t.Parallel()
+		dir := folder(t, map[string]string{"webhooks.yaml": "security: {allow_http: false}\n", "queue.yaml": "max_queue_size: 0"})
+		c := load(t, config.Local, env{"POSTHORN_ALLOW_PRIVATE": "false"}, dir)
+		require.Equal(t, config.Security{}, c.Security)
+		require.Zero(t, c.Queue.MaxSize)
+		require.Equal(t, 5*time.Second, c.SweepInterval, "what the file leaves out stays the mode's")
+	})
+}
+
+func TestShippedRetryPolicies(t *testing.T) {
+	t.Parallel()
+	ps := load(t, config.Serve, nil).Retry
+	require.Equal(t, retry.Default(), ps.Default)
+	critical := retry.Policy{InitialDelay: 500 * time.Millisecond, MaxDelay: 600 * time.Second, Multiplier: 2, MaxAttempts: 8, Jitter: 0.25}
+	patient := retry.Policy{InitialDelay: 30 * time.Second, MaxDelay: 8 * time.Hour, Multiplier: 2, MaxAttempts: 19, Jitter: 0.25}
+	require.Equal(t, map[string]retry.Policy{"default": retry.Default(), "critical": critical, "patient": patient}, ps.Named)
+	require.Equal(t, critical, ps.For(nil, "", "payment.failed"))
+	require.Equal(t, retry.Default(), ps.For(nil, "", "order.created"))
+	require.Equal(t, patient, ps.For(nil, "patient", "payment.failed"))
+
+	var span time.Duration
+	for n := 1; n < patient.MaxAttempts; n++ {
+		span += retry.Delay(patient, n, 0.5)
+	}
+	require.InDelta(t, 72, span.Hours(), 1, "three days, as the file says")
+}
+
+// Every variable, and the key that sets the same in a file.
+func TestEverySetting(t *testing.T) {
+	t.Parallel()
+	cases := []struct {
+		env, value string
+		file, yaml string // empty: no key
+		got        func(c *config.Config) any
+		want       any
+	}{
+		{"LOG_LEVEL", "debug", "", "", func(c *config.Config) any { return c.LogLevel }, slog.LevelDebug},
+		{"HOST", "0.0.0.0", "", "", func(c *config.Config) any { return c.HTTP.Host }, "0.0.0.0"},
+		{"PORT", "0", "", "", func(c *config.Config) any { return c.HTTP.Port }, 0},
+		{"POSTHORN_AWS_HOST", "::1", "", "", func(c *config.Config) any { return c.Local.Host }, "::1"},
+		{"POSTHORN_AWS_PORT", "14566", "", "", func(c *config.Config) any { return c.Local.Port }, 14566},
+		{"POSTHORN_DATA_DIR", "/var/lib/x", "", "", func(c *config.Config) any { return c.Local.DataDir }, "/var/lib/x"},
+		{"POSTHORN_TABLE", "hooks", "webhooks.yaml", "storage: {table: hooks}", func(c *config.Config) any { return c.Table }, "hooks"},
+		{"POSTHORN_QUEUE_URL", "http://q:4566/000000000000/a", "queue.yaml", "queue: http://q:4566/000000000000/a", func(c *config.Config) any { return c.Queue.Main }, "http://q:4566/000000000000/a"},
+		{"POSTHORN_DLQ_URL", "dead-ones", "queue.yaml", "dead_letter_queue: dead-ones", func(c *config.Config) any { return c.Queue.DeadLetters }, "dead-ones"},
+		{"WEBHOOK_MAX_QUEUE_SIZE", "0", "queue.yaml", "max_queue_size: 0", func(c *config.Config) any { return c.Queue.MaxSize }, 0},
+		{"WEBHOOK_WORKER_COUNT", "3", "queue.yaml", "concurrency: 3", func(c *config.Config) any { return c.Queue.Workers }, 3},
+		{"", "", "queue.yaml", "batch_size: 1", func(c *config.Config) any { return c.Queue.BatchSize }, 1},
+		{"", "", "queue.yaml", "max_receive_count: 9", func(c *config.Config) any { return c.Queue.MaxReceiveCount }, 9},
+		{"", "", "queue.yaml", "visibility_timeout: 30", func(c *config.Config) any { return c.Queue.Visibility }, 30 * time.Second},
+		{"POSTHORN_RETENTION_DAYS", "90", "webhooks.yaml", "retention: {days: 90}", func(c *config.Config) any { return c.Retention.Events }, 90 * 24 * time.Hour},
+		{"DLQ_RETENTION_DAYS", "1", "webhooks.yaml", "retention: {dlq_days: 1}", func(c *config.Config) any { return c.Retention.DeadLetters }, 24 * time.Hour},
+		{"POSTHORN_ALLOW_HTTP", "true", "webhooks.yaml", "security: {allow_http: true}", func(c *config.Config) any { return c.Security.AllowHTTP }, true},
+		{"POSTHORN_ALLOW_PRIVATE", "1", "webhooks.yaml", "security: {allow_private: true}", func(c *config.Config) any { return c.Security.AllowPrivate }, true},
+		{"POSTHORN_ALLOW_PORTS", "9443, 10443", "webhooks.yaml", "security: {allow_ports: [9443, 10443]}", func(c *config.Config) any { return c.Security.AllowPorts }, []uint16{9443, 10443}},
+		{"POSTHORN_SWEEP_INTERVAL", "2.5", "webhooks.yaml", "sweep: {interval: 2.5}", func(c *config.Config) any { return c.SweepInterval }, 2500 * time.Millisecond},
+		{"RETRY_INITIAL_DELAY", "0.25", "retry.yaml", "default_retry_policy: {initial_delay: 0.25}", func(c *config.Config) any { return c.Retry.Default.InitialDelay }, 250 * time.Millisecond},
+		{"RETRY_MAX_DELAY", "7", "retry.yaml", "default_retry_policy: {max_delay: 7}", func(c *config.Config) any { return c.Retry.Default.MaxDelay }, 7 * time.Second},
+		{"RETRY_MULTIPLIER", "1.5", "retry.yaml", "default_retry_policy: {multiplier: 1.5}", func(c *config.Config) any { return c.Retry.Default.Multiplier }, 1.5},
+		{"RETRY_MAX_ATTEMPTS", "12", "retry.yaml", "default_retry_policy: {max_attempts: 12}", func(c *config.Config) any { return c.Retry.Named["default"].MaxAttempts }, 12},
+		{"RETRY_JITTER", "0", "retry.yaml", "default_retry_policy: {jitter: 0}", func(c *config.Config) any { return c.Retry.Default.Jitter }, 0.0},
+	}
+	tested := []string{"POSTHORN_CONFIG_DIR"}
+	for _, tc := range cases {
+		if tc.env != "" {
+			tested = append(tested, tc.env)
+			t.Run(tc.env, func(t *testing.T) {
+				t.Parallel()
+				require.NotEqual(t, tc.want, tc.got(load(t, config.Serve, nil)), "the case has to change something")
+				require.Equal(t, tc.want, tc.got(load(t, config.Serve, env{tc.env: tc.value})))
+			})
+		}
+		if tc.yaml != "" {
+			t.Run(tc.yaml, func(t *testing.T) {
+				t.Parallel()
+				dir := folder(t, map[string]string{tc.file: tc.yaml})
+				require.Equal(t, tc.want, tc.got(load(t, config.Serve, nil, dir)))
+			})
+		}
+	}
+	var all []string
+	for _, v := range config.Variables() {
+		all = append(all, v.Name)
+		require.NotEmpty(t, v.Help, v.Name)
+	}
+	require.ElementsMatch(t, all, tested, "every variable has a case")
+}
+
+func TestPrecedence(t *testing.T) {
+	t.Parallel()
+	first := folder(t, map[string]string{"queue.yaml": "concurrency: 1\n"})
+	second := folder(t, map[string]string{"queue.yaml": "concurrency: 2\nbatch_size: 2\n", "webhooks.yaml": "storage: {table: second}\n"})
+
+	c := load(t, config.Serve, nil, first, second)
+	require.Equal(t, 1, c.Queue.Workers, "the first folder that has the file")
+	require.Equal(t, 10, c.Queue.BatchSize, "and no other for that file")
+	require.Equal(t, "second", c.Table, "each file is looked for by itself")
+	require.Equal(t, []string{filepath.Join(first, "queue.yaml"), "built-in retry.yaml", filepath.Join(second, "webhooks.yaml")}, c.Files)
+
+	c = load(t, config.Serve, env{"POSTHORN_CONFIG_DIR": second}, first)
+	require.Equal(t, 2, c.Queue.Workers, "POSTHORN_CONFIG_DIR comes before the folders")
+
+	c = load(t, config.Serve, env{"WEBHOOK_WORKER_COUNT": "7"}, first)
+	require.Equal(t, 7, c.Queue.Workers, "a variable comes before the file")
+
+	c = load(t, config.Serve, env{"WEBHOOK_WORKER_COUNT": ""}, first)
+	require.Equal(t, 1, c.Queue.Workers, "an empty variable is not set")
+}
+
+func TestAFunctionShipsTheFiles(t *testing.T) {
+	t.Parallel()
+	c := load(t, config.Function, account(nil), "../../config")
+	require.Equal(t, []string{"../../config/queue.yaml", "../../config/retry.yaml", "../../config/webhooks.yaml"}, c.Files)
+	built := load(t, config.Function, account(nil))
+	built.Files = c.Files
+	require.Equal(t, built, c)
+}
+
+func TestVariablesChangeTheDefaultPolicyOnly(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{"retry.yaml": `
+default_retry_policy: {multiplier: 3, jitter: 0.1}
+event_retry_policies:
+  exact: {events: [order.created], retry_policy: {max_attempts: 2}}
+  all: {events: ["*"], retry_policy: {max_attempts: 3}}
+  long: {events: ["order.item.*"]}
+  short: {events: ["order.*", "user.*"], retry_policy: {max_attempts: 4}}
+`})
+	ps := load(t, config.Serve, env{"RETRY_MULTIPLIER": "7", "RETRY_MAX_ATTEMPTS": "9"}, dir).Retry
+	require.Equal(t, 7.0, ps.Default.Multiplier)
+	require.Equal(t, 3.0, ps.Named["exact"].Multiplier, "what is left out is the file's default policy")
+	require.Equal(t, 0.1, ps.Named["exact"].Jitter)
+	require.Equal(t, 300*time.Second, ps.Named["exact"].MaxDelay)
+	require.NotContains(t, ps.Named, "critical", "the list replaces the built-in one")
+
+	for eventType, attempts := range map[string]int{
+		"order.created": 2, "order.item.added": 5, "order.updated": 4, "user.created": 4, "order": 3, "other": 3, "posthorn.test": 9,
+	} {
+		require.Equal(t, attempts, ps.For(nil, "", eventType).MaxAttempts, eventType)
+	}
+}
+
+func TestYAMLForms(t *testing.T) {
+	t.Parallel()
+	for name, text := range map[string]string{
+		"empty": "", "comments": "# nothing\n", "null": "~\n", "document": "---\nconcurrency: 64\n...\n",
+		"quoted": "concurrency: \"64\"\n", "alias": "concurrency: &n 64\nbatch_size: 10\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := load(t, config.Serve, nil, folder(t, map[string]string{"queue.yaml": text}))
+			require.Equal(t, 64, c.Queue.Workers)
+		})
+	}
+	c := load(t, config.Serve, nil, folder(t, map[string]string{"queue.yaml": "max_receive_count: &n 7\nbatch_size: *n\n"}))
+	require.Equal(t, 7, c.Queue.BatchSize)
+}
+
+func TestEnvironmentIsTheProcessesOwn(t *testing.T) {
+	t.Setenv("POSTHORN_TABLE", "from-the-process")
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.Mkdir("config", 0o700))
+	require.NoError(t, os.WriteFile("config/queue.yaml", []byte("concurrency: 5"), 0o600))
+	c, err := config.Load(config.Serve, config.Environment())
+	require.NoError(t, err)
+	require.Equal(t, "from-the-process", c.Table)
+	require.Equal(t, 5, c.Queue.Workers)
+}
+
+func BenchmarkLoad(b *testing.B) {
+	for name, dirs := range map[string][]string{"built-in": nil, "shipped": {"../../config"}} {
+		b.Run(name, func(b *testing.B) {
+			src := config.Source{Getenv: account(nil).get, Dirs: dirs}
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := config.Load(config.Function, src); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
