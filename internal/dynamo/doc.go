@@ -1,2 +1,29 @@
-// Package dynamo is the only one that speaks to DynamoDB.
+// Package dynamo is the only package that speaks to DynamoDB. One table holds
+// everything; keys.go builds every key:
+//
+//	item                  PK                           SK
+//	endpoint              T#<tenant>                   EP#<ep>
+//	endpoint-set version  T#<tenant>#VERSION           <stripe 0-7>
+//	event                 T#<tenant>#EV#<day>#<shard>  <event>
+//	idempotency key       T#<tenant>#IK#<sha256>       KEY
+//	delivery              T#<tenant>#EP#<ep>#<shard>   DLV#<event>
+//	later attempt         T#<tenant>#AT#<event>#<ep>   <number>
+//	dead letter           T#<tenant>#DLQ#<shard>       <dead letter>
+//	counters              METRICS#<shard>              COUNTERS
+//	endpoint counts       METRICS#ENDPOINTS            COUNTERS
+//
+// <ep>, <event> and <dead letter> are the ULIDs of the ids, without prefix. The
+// day and shard of an event, and the shard of a delivery and a dead letter,
+// follow from those, so each has one place that its id names.
+//
+// The index GSI1 (keys only) holds deliveries while they are retrying, held or
+// dead:
+//
+//	GSI1PK  T#<tenant>#EP#<ep>#<STATUS>#<shard>
+//	GSI1SK  <event>, or for the dead <time of death>#<event>
+//
+// The attribute expires_at (Unix seconds) is the table's time to live.
+// DynamoDB deletes what has expired within days, so every read here hides it
+// at once. Attribute names are short: an item is billed by its size, names
+// included.
 package dynamo

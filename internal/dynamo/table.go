@@ -3,84 +3,141 @@ package dynamo
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
+	"posthorn/internal/gather"
 	"posthorn/internal/hook"
-	"posthorn/internal/metrics"
 )
 
-// Options vary a Table. The zero value is what production uses.
+// Options of a Table. Zero fields take the defaults named.
 type Options struct {
-	EventRetention time.Duration // how far back lists of events reach; 0: 30 days
+	EventRetention time.Duration    // how far back events are listed; 30 days
+	Now            func() time.Time // time.Now
+	Rand           func() float64   // uniform in [0, 1); math/rand
 }
 
-// Table is the one table.
-type Table struct{}
+// Table is Posthorn's table. It is safe for concurrent use. What concurrent
+// callers ask of it travels together where DynamoDB takes batches.
+type Table struct {
+	client    *dynamodb.Client
+	name      *string
+	retention time.Duration
+	now       func() time.Time
+	rand      func() float64
 
-// New returns a Table. It calls nothing.
-func New(cfg aws.Config, table string, o Options) *Table { return &Table{} }
+	sets      endpointSets
+	versions  *gather.Group[string, int64]
+	events    *gather.Group[item, struct{}]
+	rows      *gather.Group[[]hook.Ref, []*hook.Delivery]
+	eventType knownTypes
+}
 
-// CreateTable makes the table.
-func CreateTable(ctx context.Context, cfg aws.Config, table string) error { return errNotYet }
+// New returns the table of that name. It calls nothing.
+func New(cfg aws.Config, name string, o Options) *Table {
+	if o.EventRetention <= 0 {
+		o.EventRetention = 30 * 24 * time.Hour
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Rand == nil {
+		o.Rand = rand.Float64
+	}
+	t := &Table{client: dynamodb.NewFromConfig(cfg), name: &name, retention: o.EventRetention, now: o.Now, rand: o.Rand}
+	t.versions = gather.New(gather.Options{Size: batchGetLimit, Parallel: 2}, t.readVersions)
+	t.events = gather.New(gather.Options{Size: batchWriteLimit, Parallel: 2}, t.putEvents)
+	t.rows = gather.New(gather.Options{Size: batchGetLimit / 10, Parallel: 4}, t.readRows)
+	return t
+}
 
-var errNotYet = errors.New("not yet")
+const (
+	batchGetLimit   = 100 // keys of a BatchGetItem
+	batchWriteLimit = 25  // items of a BatchWriteItem
+	firstPause      = 20 * time.Millisecond
+	longestPause    = time.Second
+)
 
-func (t *Table) Ready(ctx context.Context) error { return errNotYet }
-func (t *Table) EndpointSet(ctx context.Context, tenant string) (*hook.EndpointSet, error) {
-	return nil, errNotYet
+// pause waits before the try after n failed ones, jittered; false when ctx
+// ended first.
+func (t *Table) pause(ctx context.Context, n int) bool {
+	d := min(firstPause<<min(n, 10), longestPause)
+	timer := time.NewTimer(d/2 + time.Duration(t.rand()*float64(d)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
-func (t *Table) CreateEndpoint(ctx context.Context, e *hook.Endpoint) error { return errNotYet }
-func (t *Table) Endpoint(ctx context.Context, tenant, id string) (*hook.Endpoint, error) {
-	return nil, errNotYet
+
+// Ready says whether the table answers.
+func (t *Table) Ready(ctx context.Context) error {
+	_, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: t.name, Key: endpointCountsKey()})
+	if err != nil {
+		return fmt.Errorf("read table %s: %w", *t.name, err)
+	}
+	return nil
 }
-func (t *Table) UpdateEndpoint(ctx context.Context, tenant, id string, change func(*hook.Endpoint) error) (*hook.Endpoint, error) {
-	return nil, errNotYet
+
+// Definition is the table as CreateTable makes it, and as the template must
+// describe it.
+func Definition(name string) *dynamodb.CreateTableInput {
+	attribute := func(name string) types.AttributeDefinition {
+		return types.AttributeDefinition{AttributeName: &name, AttributeType: types.ScalarAttributeTypeS}
+	}
+	keys := func(hash, sort string) []types.KeySchemaElement {
+		return []types.KeySchemaElement{
+			{AttributeName: &hash, KeyType: types.KeyTypeHash},
+			{AttributeName: &sort, KeyType: types.KeyTypeRange},
+		}
+	}
+	return &dynamodb.CreateTableInput{
+		TableName:   &name,
+		BillingMode: types.BillingModePayPerRequest,
+		AttributeDefinitions: []types.AttributeDefinition{
+			attribute(PartitionKey), attribute(SortKey), attribute(IndexPartitionKey), attribute(IndexSortKey),
+		},
+		KeySchema: keys(PartitionKey, SortKey),
+		GlobalSecondaryIndexes: []types.GlobalSecondaryIndex{{
+			IndexName:  aws.String(Index),
+			KeySchema:  keys(IndexPartitionKey, IndexSortKey),
+			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
+		}},
+	}
 }
-func (t *Table) DeleteEndpoint(ctx context.Context, tenant, id string) error { return errNotYet }
-func (t *Table) ListEndpoints(ctx context.Context, tenant string, p hook.Page) (eps []*hook.Endpoint, next string, err error) {
-	return nil, "", errNotYet
+
+// CreateTable makes the table with its time to live, unless it is there. It is
+// for places without a template: the local default, and tests.
+func CreateTable(ctx context.Context, cfg aws.Config, name string) error {
+	client := dynamodb.NewFromConfig(cfg)
+	_, err := client.CreateTable(ctx, Definition(name))
+	var exists *types.ResourceInUseException
+	if err != nil && !errors.As(err, &exists) {
+		return fmt.Errorf("create table %s: %w", name, err)
+	}
+	if err := dynamodb.NewTableExistsWaiter(client).Wait(ctx, &dynamodb.DescribeTableInput{TableName: &name}, time.Minute); err != nil {
+		return fmt.Errorf("wait for table %s: %w", name, err)
+	}
+	ttl, err := client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name})
+	if err != nil {
+		return fmt.Errorf("describe time to live of %s: %w", name, err)
+	}
+	if d := ttl.TimeToLiveDescription; d != nil && (d.TimeToLiveStatus == types.TimeToLiveStatusEnabled || d.TimeToLiveStatus == types.TimeToLiveStatusEnabling) {
+		return nil
+	}
+	_, err = client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
+		TableName:               &name,
+		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(TTL), Enabled: aws.Bool(true)},
+	})
+	if err != nil {
+		return fmt.Errorf("set time to live of %s: %w", name, err)
+	}
+	return nil
 }
-func (t *Table) EndpointCounts(ctx context.Context) (hook.EndpointCounts, error) {
-	return hook.EndpointCounts{}, errNotYet
-}
-func (t *Table) PutEvent(ctx context.Context, e *hook.Event) error { return errNotYet }
-func (t *Table) PutEventWithKey(ctx context.Context, e *hook.Event, k *hook.IdempotencyKey) (existing *hook.IdempotencyKey, err error) {
-	return nil, errNotYet
-}
-func (t *Table) MarkKeySent(ctx context.Context, k *hook.IdempotencyKey) error { return errNotYet }
-func (t *Table) Event(ctx context.Context, tenant, id string) (*hook.Event, error) {
-	return nil, errNotYet
-}
-func (t *Table) ListEvents(ctx context.Context, f hook.EventFilter, p hook.Page) ([]*hook.Event, string, error) {
-	return nil, "", errNotYet
-}
-func (t *Table) ExtendEvent(ctx context.Context, tenant, id string, until time.Time) error {
-	return errNotYet
-}
-func (t *Table) Deliveries(ctx context.Context, refs []hook.Ref) ([]*hook.Delivery, error) {
-	return nil, errNotYet
-}
-func (t *Table) SaveDelivery(ctx context.Context, w hook.DeliveryWrite) error { return errNotYet }
-func (t *Table) Attempts(ctx context.Context, r hook.Ref, newest int) ([]hook.Attempt, error) {
-	return nil, errNotYet
-}
-func (t *Table) ListDeliveries(ctx context.Context, f hook.DeliveryFilter, p hook.Page) ([]*hook.Delivery, string, error) {
-	return nil, "", errNotYet
-}
-func (t *Table) DeadLetter(ctx context.Context, tenant, id string) (*hook.DeadLetter, error) {
-	return nil, errNotYet
-}
-func (t *Table) ListDeadLetters(ctx context.Context, f hook.DeadLetterFilter, p hook.Page) ([]*hook.DeadLetter, string, error) {
-	return nil, "", errNotYet
-}
-func (t *Table) PutDeadLetter(ctx context.Context, e *hook.DeadLetter) error { return errNotYet }
-func (t *Table) DeleteDeadLetter(ctx context.Context, tenant, id string) error {
-	return errNotYet
-}
-func (t *Table) CountDeadLetters(ctx context.Context, tenant string) (int, error) {
-	return 0, errNotYet
-}
-func (t *Table) AddCounters(ctx context.Context, d *metrics.Delta) error { return errNotYet }
-func (t *Table) Counters(ctx context.Context) (*metrics.Totals, error)   { return nil, errNotYet }

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"posthorn/internal/config"
+	"posthorn/internal/lambdaevent"
+	"posthorn/internal/localaws"
+	"posthorn/internal/localaws/gateway"
+	"posthorn/internal/localaws/inproc"
+	"posthorn/internal/localaws/poller"
+	"posthorn/internal/localaws/store"
+	"posthorn/internal/wire"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// local runs the whole system in this process. A flag wins over its variable.
+type local struct {
+	Host    string `help:"Address of the API. Variable: HOST (127.0.0.1)." placeholder:"ADDR"`
+	Port    string `help:"Port of the API; 0: any free one. Variable: PORT (8000)." placeholder:"PORT"`
+	AWSHost string `name:"aws-host" help:"Address of SQS and DynamoDB. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
+	AWSPort string `name:"aws-port" help:"Port of SQS and DynamoDB; 0: any free one. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
+	Data    string `help:"Folder of the data. Variable: POSTHORN_DATA_DIR (.posthorn)." placeholder:"DIR" type:"path"`
+}
+
+// countsEvery is how often counters are stored; a process that is killed
+// forgets as much.
+const countsEvery = 200 * time.Millisecond
+
+// Run implements the command.
+func (c *local) Run() error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	cfg, err := config.Load(config.Local, c.source())
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: cfg.LogLevel}))
+	return runLocal(ctx, cfg, log, os.Stderr)
+}
+
+// source is the process's own configuration with the flags before it.
+func (c *local) source() config.Source {
+	src := config.Environment()
+	flags := map[string]string{
+		"HOST": c.Host, "PORT": c.Port, "POSTHORN_AWS_HOST": c.AWSHost, "POSTHORN_AWS_PORT": c.AWSPort, "POSTHORN_DATA_DIR": c.Data,
+	}
+	getenv := src.Getenv
+	src.Getenv = func(name string) string {
+		if v := flags[name]; v != "" {
+			return v
+		}
+		return getenv(name)
+	}
+	return src
+}
+
+// runLocal serves until ctx ends.
+func runLocal(ctx context.Context, cfg *config.Config, log *slog.Logger, banner io.Writer) (err error) {
+	api, err := listen(cfg.HTTP.Host, cfg.HTTP.Port, "HOST and PORT, or --host and --port")
+	if err != nil {
+		return err
+	}
+	defer closeWith(&err, api)
+	aws, err := listen(cfg.Local.Host, cfg.Local.Port, "POSTHORN_AWS_HOST and POSTHORN_AWS_PORT, or --aws-host and --aws-port")
+	if err != nil {
+		return err
+	}
+	defer closeWith(&err, aws)
+	services, err := localaws.Open(cfg.Local.DataDir)
+	if errors.Is(err, store.ErrLocked) {
+		return fmt.Errorf("the data folder %s is in use by another process: stop it, or choose another with --data", cfg.Local.DataDir)
+	}
+	if err != nil {
+		return err
+	}
+	defer closeWith(&err, services)
+
+	account := wire.Local(inproc.Client(services), "http://"+aws.Addr().String())
+	if err := wire.Provision(ctx, cfg, account); err != nil {
+		return err
+	}
+	app := wire.New(cfg, account, log)
+	// Counts are stored in the background, and a last time when all else is done.
+	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
+	counted := make(chan struct{})
+	go func() {
+		defer close(counted)
+		app.Counts().Run(counting, countsEvery)
+	}()
+	defer func() { stopCounting(); <-counted }()
+
+	if err := greet(banner, cfg, api, aws); err != nil {
+		return err
+	}
+	return localaws.Run(ctx, localaws.Options{
+		Services: services, Functions: inProcess(app),
+		Queue: cfg.Queue.Main, BatchSize: cfg.Queue.BatchSize, Workers: cfg.Queue.Workers,
+		SweepInterval: cfg.SweepInterval, API: api, AWS: aws, Log: log,
+	})
+}
+
+// inProcess is the three functions as calls inside the process.
+func inProcess(app *wire.App) localaws.Functions {
+	deliverer, sweeper := app.Deliverer(), app.Sweeper()
+	return localaws.Functions{
+		API: gateway.Function(lambdaevent.Gateway(app.API(wire.APIOptions{TestReceiver: true}))),
+		Deliver: poller.Function(func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
+			return lambdaevent.Failures(deliverer.Deliver(ctx, lambdaevent.Batch(e))), nil
+		}),
+		Sweep: func(ctx context.Context) error {
+			_, err := sweeper.Sweep(ctx)
+			return err
+		},
+	}
+}
+
+// listen opens a port, and says what to set when it cannot.
+func listen(host string, port int, how string) (net.Listener, error) {
+	addr := net.JoinHostPort(host, strconv.Itoa(port))
+	l, err := net.Listen("tcp", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another address with %s", addr, how)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %s (set by %s): %w", addr, how, err)
+	}
+	return l, nil
+}
+
+// closeWith closes c and adds its error to err, unless it was closed already.
+func closeWith(err *error, c io.Closer) {
+	if e := c.Close(); e != nil && !errors.Is(e, net.ErrClosed) {
+		*err = errors.Join(*err, e)
+	}
+}
+
+// greet says where everything is and how to send a first event.
+func greet(w io.Writer, cfg *config.Config, api, aws net.Listener) error {
+	data, err := filepath.Abs(cfg.Local.DataDir)
+	if err != nil {
+		return fmt.Errorf("data folder: %w", err)
+	}
+	base := "http://" + api.Addr().String()
+	open := ""
+	if !loopback(api) || !loopback(aws) {
+		open = "\n  WARNING        reachable from other machines, and asks nobody for a key\n"
+	}
+	_, err = fmt.Fprintf(w, `
+  Posthorn %s
+  API            %s
+  SQS, DynamoDB  http://%s
+  Data           %s
+%s
+  Send a first event:
+    curl -s %s/api/v1/webhooks -H 'Content-Type: application/json' \
+      -d '{"url":"%s/test/webhook","events":["*"],"secret":"test-secret"}'
+    curl -s %s/api/v1/events -H 'Content-Type: application/json' \
+      -d '{"event_type":"test.event","payload":{"hello":"world"}}'
+
+`, wire.Version, base, aws.Addr(), data, open, base, base, base)
+	return err
+}
+
+func loopback(l net.Listener) bool {
+	a, ok := l.Addr().(*net.TCPAddr)
+	return ok && a.IP.IsLoopback()
+}

@@ -1,0 +1,134 @@
+package dynamo
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"posthorn/internal/hook"
+)
+
+// Names of the table's key attributes, its index, and its time to live.
+const (
+	PartitionKey      = "PK"
+	SortKey           = "SK"
+	Index             = "GSI1"
+	IndexPartitionKey = "GSI1PK"
+	IndexSortKey      = "GSI1SK"
+	TTL               = "expires_at"
+)
+
+const (
+	shards         = 4 // of a tenant's events of a day, an endpoint's deliveries, dead letters, counters
+	versionStripes = 8 // copies of an endpoint-set version: one item serves 3,000 strongly consistent reads a second
+	ulidLen        = 26
+)
+
+// item is an item, or a key, as the SDK takes it.
+type item = map[string]types.AttributeValue
+
+func key(pk, sk string) item {
+	return item{PartitionKey: str(pk), SortKey: str(sk)}
+}
+
+// ulid is the id without its prefix.
+func ulid(id string) string { return id[strings.IndexByte(id, '_')+1:] }
+
+// shard spreads ULIDs. It looks at a character above the lowest ten bits, so
+// that ids which differ in their lowest bits only stay together.
+func shard(ulid string) string {
+	return strconv.Itoa(strings.IndexByte("0123456789ABCDEFGHJKMNPQRSTVWXYZ", ulid[ulidLen-3]) % shards)
+}
+
+func endpointsPK(tenant string) string { return "T#" + tenant }
+
+const endpointSKPrefix = "EP#"
+
+func endpointSK(id string) string { return endpointSKPrefix + ulid(id) }
+
+func endpointKey(tenant, id string) item { return key(endpointsPK(tenant), endpointSK(id)) }
+
+func versionKey(tenant string, stripe int) item {
+	return key("T#"+tenant+"#VERSION", strconv.Itoa(stripe))
+}
+
+const dayLayout = "20060102"
+
+func eventsPK(tenant, day, shard string) string {
+	return "T#" + tenant + "#EV#" + day + "#" + shard
+}
+
+func eventKey(tenant, id string) item {
+	return key(eventsPK(tenant, hook.IDTime(id).Format(dayLayout), shard(ulid(id))), ulid(id))
+}
+
+func idempotencyKey(tenant, producerKey string) item {
+	sum := sha256.Sum256([]byte(producerKey))
+	return key("T#"+tenant+"#IK#"+hex.EncodeToString(sum[:]), "KEY")
+}
+
+func deliveriesPK(tenant, endpointID, shard string) string {
+	return "T#" + tenant + "#EP#" + ulid(endpointID) + "#" + shard
+}
+
+const deliverySKPrefix = "DLV#"
+
+func deliverySK(eventID string) string { return deliverySKPrefix + ulid(eventID) }
+
+func deliveryKey(r hook.Ref) item {
+	return key(deliveriesPK(r.Tenant, r.EndpointID, shard(ulid(r.EventID))), deliverySK(r.EventID))
+}
+
+func indexPK(tenant, endpointID string, status hook.Status, shard string) string {
+	return "T#" + tenant + "#EP#" + ulid(endpointID) + "#" + strings.ToUpper(string(status)) + "#" + shard
+}
+
+// indexKeys returns the delivery's place in the index; ok is false when it has
+// none.
+func indexKeys(d *hook.Delivery) (pk, sk string, ok bool) {
+	pk = indexPK(d.Tenant, d.EndpointID, d.Status, shard(ulid(d.EventID)))
+	switch d.Status {
+	case hook.Retrying, hook.Held:
+		return pk, ulid(d.EventID), true
+	case hook.Dead:
+		return pk, hook.FormatTime(d.CompletedAt) + "#" + ulid(d.EventID), true
+	default:
+		return "", "", false
+	}
+}
+
+func attemptsPK(r hook.Ref) string {
+	return "T#" + r.Tenant + "#AT#" + ulid(r.EventID) + "#" + ulid(r.EndpointID)
+}
+
+func attemptSK(number int) string { return fmt.Sprintf("%06d", number) }
+
+func deadLettersPK(tenant, shard string) string { return "T#" + tenant + "#DLQ#" + shard }
+
+func deadLetterKey(tenant, id string) item {
+	return key(deadLettersPK(tenant, shard(ulid(id))), ulid(id))
+}
+
+const countersSK = "COUNTERS"
+
+func countersKey(shard int) item { return key("METRICS#"+strconv.Itoa(shard), countersSK) }
+
+func endpointCountsKey() item { return key("METRICS#ENDPOINTS", countersSK) }
+
+// lowest returns the smallest ULID of the moment t; all ULIDs made before t
+// are below it.
+func lowest(t time.Time) string {
+	const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	ms := max(t.UnixMilli(), 0)
+	b := []byte(strings.Repeat("0", ulidLen))
+	for i := 9; i >= 0; i-- {
+		b[i] = alphabet[ms&31]
+		ms >>= 5
+	}
+	return string(b)
+}

@@ -1,0 +1,152 @@
+package wire
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	mathrand "math/rand/v2"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"posthorn/internal/awssqs"
+	"posthorn/internal/config"
+	"posthorn/internal/deadletter"
+	"posthorn/internal/deliver"
+	"posthorn/internal/deliver/post"
+	"posthorn/internal/dynamo"
+	"posthorn/internal/hook"
+	"posthorn/internal/httpapi"
+	"posthorn/internal/id"
+	"posthorn/internal/ingest"
+	"posthorn/internal/metrics"
+	"posthorn/internal/sign"
+)
+
+// Version is the program's, as /health and the User-Agent show it.
+const Version = "0.1.0"
+
+// App is what functions and programs are made of. Making one calls nothing.
+type App struct {
+	cfg    *config.Config
+	table  *dynamo.Table
+	queues *awssqs.Queues
+	ids    *id.Source
+	counts *metrics.Recorder
+	log    *slog.Logger
+}
+
+// New returns the App for a configuration and an account, or its stand-in.
+func New(cfg *config.Config, account aws.Config, log *slog.Logger) *App {
+	table := dynamo.New(account, cfg.Table, dynamo.Options{EventRetention: cfg.Retention.Events})
+	return &App{
+		cfg:   cfg,
+		table: table,
+		queues: awssqs.New(account, awssqs.Options{
+			Queue: cfg.Queue.Main, DeadLetterQueue: cfg.Queue.DeadLetters, DeadWait: time.Second,
+		}),
+		ids:    id.NewSource(),
+		counts: metrics.NewRecorder(table),
+		log:    log,
+	}
+}
+
+// Counts is the recorder that the App's parts count into. Long-running
+// programs run it; functions flush it before they answer.
+func (a *App) Counts() *metrics.Recorder { return a.counts }
+
+// APIOptions vary the API by where it runs.
+type APIOptions struct {
+	TestReceiver bool // mount POST /test/webhook
+}
+
+// API returns the HTTP API.
+func (a *App) API(o APIOptions) http.Handler {
+	rules := a.rules()
+	types := make([]httpapi.EventType, len(a.cfg.EventTypes))
+	for i, t := range a.cfg.EventTypes {
+		types[i] = httpapi.EventType{Name: t.Name, Description: t.Description}
+	}
+	names := make([]string, 0, len(a.cfg.Retry.Named))
+	for name := range a.cfg.Retry.Named {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	figures := &figures{table: a.table, queues: a.queues}
+	return httpapi.New(httpapi.Options{
+		Ingest: ingest.New(ingest.Options{
+			Store: a.table, Queue: a.queues, Recorder: a.counts, Log: a.log,
+			Now: time.Now, NewID: a.ids.New,
+			Retention: a.cfg.Retention.Events, MaxQueueSize: a.cfg.Queue.MaxSize,
+		}),
+		Endpoints: a.table, Events: a.table, Deliveries: a.table, DeadLetters: a.table,
+		Replayer: &deadletter.Replayer{Store: a.table, Queue: a.queues, Log: a.log},
+		Queue:    a.queues, Counters: figures, Metrics: figures,
+		Ready: []httpapi.Check{
+			{Name: "dynamodb", Ask: a.table.Ready},
+			{Name: "sqs", Ask: func(ctx context.Context) error {
+				_, err := a.queues.Depths(ctx)
+				return err
+			}},
+		},
+		Now: time.Now, NewID: a.ids.New,
+		NewSecret:     func() (string, error) { return sign.NewSecret(rand.Reader) },
+		CheckURL:      rules.CheckURL,
+		RetryPolicies: names, EventTypes: types, Version: Version,
+		TestReceiver: o.TestReceiver,
+		Verify: func(h http.Header, body []byte, secrets []string, now time.Time) bool {
+			return sign.Verify(h, body, secrets, now).Valid()
+		},
+		Log: a.log,
+	})
+}
+
+// Deliverer returns what takes batches of queue messages through.
+func (a *App) Deliverer() *deliver.Deliverer {
+	return &deliver.Deliverer{
+		Rows: a.table, Endpoints: a.table, Events: a.table, Queue: a.queues,
+		Poster: post.New(post.Options{Rules: a.rules()}),
+		Sign:   sign.Headers, Meter: a.counts, Policies: a.cfg.Retry,
+		Keep:        deliver.Limits{Retention: a.cfg.Retention.Events, DeadLetters: a.cfg.Retention.DeadLetters},
+		MaxReceives: a.cfg.Queue.MaxReceiveCount,
+		UserAgent:   "Posthorn/" + Version,
+		NewID:       func() string { return a.ids.New("", time.Now()) },
+		Rand:        mathrand.Float64, Now: time.Now, Log: a.log,
+	}
+}
+
+// Sweeper returns what drains the dead-letter queue.
+func (a *App) Sweeper() *deadletter.Sweeper {
+	return &deadletter.Sweeper{
+		Rows: a.table, Entries: a.table, Events: a.table, Endpoints: a.table, Queues: a.queues, Meter: a.counts,
+		Retention: a.cfg.Retention.DeadLetters, EventRetention: a.cfg.Retention.Events, OperatorTenant: httpapi.DefaultTenant,
+		EntryID: func(at time.Time, digest [32]byte) string {
+			return id.FromParts(hook.DeadLetterPrefix, at, digest[:])
+		},
+		Now: time.Now, Log: a.log,
+	}
+}
+
+func (a *App) rules() post.Rules {
+	s := a.cfg.Security
+	return post.Rules{AllowHTTP: s.AllowHTTP, AllowPrivate: s.AllowPrivate, AllowPorts: s.AllowPorts, AnyPort: s.AnyPort}
+}
+
+// Provision makes the table and the queues where there is no template to do
+// so: the local default, and tests. What exists already stays.
+func Provision(ctx context.Context, cfg *config.Config, account aws.Config) error {
+	if err := dynamo.CreateTable(ctx, account, cfg.Table); err != nil {
+		return fmt.Errorf("provision: %w", err)
+	}
+	_, _, err := awssqs.CreateQueues(ctx, account, awssqs.Spec{
+		Queue: cfg.Queue.Main, DeadLetterQueue: cfg.Queue.DeadLetters,
+		Visibility: cfg.Queue.Visibility, MaxReceives: cfg.Queue.MaxReceiveCount,
+	})
+	if err != nil {
+		return fmt.Errorf("provision: %w", err)
+	}
+	return nil
+}
