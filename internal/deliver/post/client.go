@@ -115,7 +115,7 @@ func (c *Client) Post(ctx context.Context, r Request) Result {
 		res := Result{Duration: took}
 		switch {
 		case context.Cause(timed) == errTimeout:
-			res.Outcome, res.Reason = hook.OutcomeTimeout, "timeout after "+r.Timeout.String()
+			res.Outcome, res.Reason = hook.OutcomeTimeout, timeoutReason(r.Timeout)
 		case ctx.Err() != nil:
 			res.Outcome, res.Reason = hook.OutcomeOther, "cancelled"
 		default:

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"syscall"
+	"time"
 
 	"posthorn/internal/hook"
 )
@@ -32,6 +33,8 @@ func explain(err error) (hook.Outcome, string) {
 	}
 	return explainByText(err)
 }
+
+func timeoutReason(d time.Duration) string { return "timeout after " + d.String() }
 
 // connectionErrors are the ways in which a connection fails.
 var connectionErrors = []struct {
@@ -103,8 +106,10 @@ func explainByText(err error) (hook.Outcome, string) {
 	case strings.Contains(s, "server closed idle connection"), strings.Contains(s, "transport connection broken"),
 		strings.Contains(s, "use of closed network connection"), strings.Contains(s, "server sent GOAWAY"):
 		return hook.OutcomeConnection, "connection closed without an answer"
-	case strings.Contains(s, "stream error"), strings.Contains(s, "connection error"):
+	case strings.Contains(s, "stream error"):
 		return hook.OutcomeConnection, "HTTP/2 stream reset"
+	case strings.Contains(s, "connection error"):
+		return hook.OutcomeConnection, "HTTP/2 connection error"
 	default:
 		return hook.OutcomeOther, "request failed"
 	}
