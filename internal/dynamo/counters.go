@@ -1,0 +1,238 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"posthorn/internal/hook"
+	"posthorn/internal/metrics"
+)
+
+// Attributes of counters, each behind its prefix.
+const (
+	ctEvent     = "e#" // event type
+	ctDelivery  = "d#" // status
+	ctAttempt   = "a#" // outcome
+	ctBucket    = "h#" // bucket of the histogram
+	ctHistSum   = "hs" // microseconds
+	ctHistCount = "hc"
+	ctLag       = "l" // and the minute modulo lagSlots: a set of lagMark
+)
+
+const (
+	// maxEventTypes bounds the counters' size: what comes after is counted as
+	// metrics.OtherType.
+	maxEventTypes = 200
+	// lagSlots is how many minutes have a place for their lags; each write
+	// clears the one two minutes ahead.
+	lagSlots = 4
+	// lagStep is how far apart the marks of two lags are: a tenth.
+	lagStep = 1.1
+	lagBase = time.Millisecond
+	lagMark = 1000 // a mark is minute*lagMark + step
+)
+
+// knownTypes are the event types that have counters.
+type knownTypes struct {
+	mu    sync.Mutex
+	known map[string]bool
+}
+
+// AddCounters adds what was counted in one update of one of the counter items.
+// It is not tried again: after an error it is not known whether it was added.
+func (t *Table) AddCounters(ctx context.Context, d *metrics.Delta) error {
+	events, err := t.countedTypes(ctx, d.Events)
+	if err != nil {
+		return err
+	}
+	u := update{names: map[string]string{}, values: item{}}
+	for eventType, n := range events {
+		u.add(ctEvent+eventType, n)
+	}
+	for status, n := range d.Deliveries {
+		u.add(ctDelivery+string(status), n)
+	}
+	for outcome, n := range d.Attempts {
+		u.add(ctAttempt+string(outcome), n)
+	}
+	for i, n := range d.Durations.Buckets {
+		u.add(ctBucket+strconv.Itoa(i), n)
+	}
+	u.add(ctHistSum, d.Durations.Sum.Microseconds())
+	u.add(ctHistCount, d.Durations.Count)
+	if !d.LagAt.IsZero() {
+		u.lag(d.LagAt, d.Lag)
+	}
+	if len(u.adds) == 0 {
+		return nil
+	}
+	shard := min(int(t.rand()*shards), shards-1)
+	_, err = t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: t.name, Key: countersKey(shard), UpdateExpression: aws.String(u.expression()),
+		ExpressionAttributeNames: u.names, ExpressionAttributeValues: u.values,
+	}, func(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} })
+	if err != nil {
+		return fmt.Errorf("add counters: %w", err)
+	}
+	return nil
+}
+
+// countedTypes replaces event types beyond the first maxEventTypes by
+// metrics.OtherType. The stored counters are read only when a type appears
+// that this process has not seen.
+func (t *Table) countedTypes(ctx context.Context, events map[string]int64) (map[string]int64, error) {
+	t.eventType.mu.Lock()
+	defer t.eventType.mu.Unlock()
+	known := t.eventType.known
+	for eventType := range events {
+		if known[eventType] || len(known) >= maxEventTypes {
+			continue
+		}
+		totals, err := t.Counters(ctx)
+		if err != nil {
+			return nil, err
+		}
+		known = make(map[string]bool, len(totals.Events)+len(events))
+		for stored := range totals.Events {
+			known[stored] = true
+		}
+		break
+	}
+	counted := make(map[string]int64, len(events))
+	for eventType, n := range events {
+		if !known[eventType] {
+			if len(known) >= maxEventTypes {
+				eventType = metrics.OtherType
+			} else {
+				known[eventType] = true
+			}
+		}
+		counted[eventType] += n
+	}
+	t.eventType.known = known
+	return counted, nil
+}
+
+// update is an update expression that is being built.
+type update struct {
+	names         map[string]string
+	values        item
+	adds, removes []string
+}
+
+func (u *update) name(attribute string) string {
+	n := "#" + strconv.Itoa(len(u.names))
+	u.names[n] = attribute
+	return n
+}
+
+func (u *update) add(attribute string, n int64) {
+	if n == 0 {
+		return
+	}
+	u.addValue(attribute, num(n))
+}
+
+func (u *update) addValue(attribute string, v types.AttributeValue) {
+	value := ":" + strconv.Itoa(len(u.values))
+	u.values[value] = v
+	u.adds = append(u.adds, u.name(attribute)+" "+value)
+}
+
+// lag notes a lag in its minute's set, and clears the set that is next but one.
+func (u *update) lag(at time.Time, lag time.Duration) {
+	minute := at.Unix() / 60
+	mark := minute*lagMark + int64(lagSteps(lag))
+	u.addValue(ctLag+strconv.FormatInt(minute%lagSlots, 10), &types.AttributeValueMemberNS{Value: []string{strconv.FormatInt(mark, 10)}})
+	u.removes = append(u.removes, u.name(ctLag+strconv.FormatInt((minute+2)%lagSlots, 10)))
+}
+
+func (u *update) expression() string {
+	e := "ADD " + strings.Join(u.adds, ", ")
+	if len(u.removes) > 0 {
+		e += " REMOVE " + strings.Join(u.removes, ", ")
+	}
+	return e
+}
+
+// lagSteps puts a lag on a scale of tenths above a millisecond.
+func lagSteps(lag time.Duration) int {
+	if lag <= lagBase {
+		return 0
+	}
+	return min(int(math.Round(math.Log(float64(lag)/float64(lagBase))/math.Log(lagStep))), lagMark-1)
+}
+
+func stepsLag(steps int64) time.Duration {
+	if steps <= 0 {
+		return 0
+	}
+	return time.Duration(float64(lagBase) * math.Pow(lagStep, float64(steps)))
+}
+
+// Counters reads the sums of all counter items.
+func (t *Table) Counters(ctx context.Context) (*metrics.Totals, error) {
+	keys := make([]item, shards)
+	for i := range keys {
+		keys[i] = countersKey(i)
+	}
+	found, err := t.batchGet(ctx, keys)
+	if err != nil {
+		return nil, fmt.Errorf("read counters: %w", err)
+	}
+	totals := &metrics.Totals{Events: map[string]int64{}, Deliveries: map[hook.Status]int64{}, Attempts: map[hook.Outcome]int64{}}
+	minute := t.now().Unix() / 60
+	for _, it := range found {
+		for name := range it {
+			sumCounter(totals, it, name, minute)
+		}
+	}
+	return totals, nil
+}
+
+// sumCounter adds one attribute of a counter item to the totals.
+func sumCounter(totals *metrics.Totals, it item, name string, minute int64) {
+	if set, ok := it[name].(*types.AttributeValueMemberNS); ok {
+		for _, v := range set.Value {
+			mark, err := strconv.ParseInt(v, 10, 64)
+			if err == nil && mark/lagMark >= minute-1 {
+				totals.RecentLag = max(totals.RecentLag, stepsLag(mark%lagMark))
+			}
+		}
+		return
+	}
+	n := getNum(it, name)
+	if v, ok := strings.CutPrefix(name, ctEvent); ok {
+		totals.Events[v] += n
+		return
+	}
+	if v, ok := strings.CutPrefix(name, ctDelivery); ok {
+		totals.Deliveries[hook.Status(v)] += n
+		return
+	}
+	if v, ok := strings.CutPrefix(name, ctAttempt); ok {
+		totals.Attempts[hook.Outcome(v)] += n
+		return
+	}
+	if v, ok := strings.CutPrefix(name, ctBucket); ok {
+		if i, err := strconv.Atoi(v); err == nil && i >= 0 && i < metrics.BucketCount {
+			totals.Durations.Buckets[i] += n
+		}
+		return
+	}
+	switch name {
+	case ctHistSum:
+		totals.Durations.Sum += time.Duration(n) * time.Microsecond
+	case ctHistCount:
+		totals.Durations.Count += n
+	}
+}

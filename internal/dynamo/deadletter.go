@@ -1,0 +1,167 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"posthorn/internal/hook"
+)
+
+// Attributes of a dead letter.
+const (
+	dqEvent    = "ev" // ULIDs; absent for an undecodable message
+	dqEndpoint = "ep"
+	dqGen      = "g"
+	dqType     = "et"
+	dqURL      = "u"
+	dqReason   = "fr"
+	dqAttempts = "n"
+	dqRaw      = "rb"
+	dqCreated  = "ca"
+)
+
+func encodeDeadLetter(e *hook.DeadLetter) item {
+	it := deadLetterKey(e.Tenant, e.ID)
+	if e.EventID != "" {
+		it[dqEvent], it[dqEndpoint] = str(ulid(e.EventID)), str(ulid(e.EndpointID))
+	}
+	setNum(it, dqGen, int64(e.Gen))
+	setStr(it, dqType, e.EventType)
+	setStr(it, dqURL, e.EndpointURL)
+	setStr(it, dqReason, e.FailureReason)
+	setNum(it, dqAttempts, int64(e.Attempts))
+	setStr(it, dqRaw, e.RawBody)
+	setTime(it, dqCreated, e.CreatedAt)
+	setExpiry(it, e.ExpiresAt)
+	return it
+}
+
+func decodeDeadLetter(tenant string, it item) *hook.DeadLetter {
+	e := &hook.DeadLetter{
+		ID:            hook.DeadLetterPrefix + getStr(it, SortKey),
+		Ref:           hook.Ref{Tenant: tenant},
+		Gen:           int(getNum(it, dqGen)),
+		EventType:     getStr(it, dqType),
+		EndpointURL:   getStr(it, dqURL),
+		FailureReason: getStr(it, dqReason),
+		Attempts:      int(getNum(it, dqAttempts)),
+		RawBody:       getStr(it, dqRaw),
+		CreatedAt:     getTime(it, dqCreated),
+		ExpiresAt:     getExpiry(it),
+	}
+	if event := getStr(it, dqEvent); event != "" {
+		e.EventID, e.EndpointID = hook.EventPrefix+event, hook.EndpointPrefix+getStr(it, dqEndpoint)
+	}
+	return e
+}
+
+// DeadLetter reads an entry; hook.ErrNotFound when there is none.
+func (t *Table) DeadLetter(ctx context.Context, tenant, id string) (*hook.DeadLetter, error) {
+	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: t.name, Key: deadLetterKey(tenant, id), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return nil, fmt.Errorf("read dead letter %s: %w", id, err)
+	}
+	if out.Item == nil || expired(out.Item, t.now()) {
+		return nil, fmt.Errorf("dead letter %s: %w", id, hook.ErrNotFound)
+	}
+	return decodeDeadLetter(tenant, out.Item), nil
+}
+
+// ListDeadLetters lists a tenant's entries, newest first. next is where the
+// next page goes on; empty at the end.
+func (t *Table) ListDeadLetters(ctx context.Context, f hook.DeadLetterFilter, p hook.Page) (entries []*hook.DeadLetter, next string, err error) {
+	low, high := "0", "~"
+	if !f.Since.IsZero() {
+		low = lowest(f.Since)
+	}
+	if !f.Until.IsZero() {
+		high = lowest(f.Until)
+	}
+	if p.After != "" && ulid(p.After) < high {
+		high = ulid(p.After)
+	}
+	names, values, filter := map[string]string{}, item{}, ""
+	if f.EndpointID != "" {
+		filter, names["#ep"], values[":ep"] = "#ep = :ep", dqEndpoint, str(ulid(f.EndpointID))
+	}
+	if f.EventType != "" {
+		if filter != "" {
+			filter += " AND "
+		}
+		filter += "#et = :et"
+		names["#et"], values[":et"] = dqType, str(f.EventType)
+	}
+	searches := make([]search, shards)
+	for i := range searches {
+		searches[i] = search{pk: deadLettersPK(f.Tenant, strconv.Itoa(i)), from: low, below: high}
+		if filter != "" {
+			searches[i].filter, searches[i].filterNames, searches[i].filterVals = filter, names, values
+		}
+	}
+	items, more, err := t.page(ctx, searches, p.Limit)
+	if err != nil {
+		return nil, "", fmt.Errorf("list dead letters: %w", err)
+	}
+	for _, it := range items {
+		entries = append(entries, decodeDeadLetter(f.Tenant, it))
+	}
+	if more && len(entries) > 0 {
+		next = entries[len(entries)-1].ID
+	}
+	return entries, next, nil
+}
+
+// PutDeadLetter stores an entry; the same again changes nothing.
+func (t *Table) PutDeadLetter(ctx context.Context, e *hook.DeadLetter) error {
+	if _, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: t.name, Item: encodeDeadLetter(e)}); err != nil {
+		return fmt.Errorf("store dead letter %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+// DeleteDeadLetter removes an entry; hook.ErrNotFound when there is none.
+func (t *Table) DeleteDeadLetter(ctx context.Context, tenant, id string) error {
+	_, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+		TableName: t.name, Key: deadLetterKey(tenant, id),
+		ConditionExpression:       aws.String("attribute_exists(PK) AND (attribute_not_exists(expires_at) OR expires_at > :now)"),
+		ExpressionAttributeValues: item{":now": num(t.now().Unix())},
+	})
+	if _, no := refused(err, 0); no {
+		return fmt.Errorf("dead letter %s: %w", id, hook.ErrNotFound)
+	}
+	if err != nil {
+		return fmt.Errorf("delete dead letter %s: %w", id, err)
+	}
+	return nil
+}
+
+// CountDeadLetters counts a tenant's entries. It reads all of them: it is for
+// people who look, not for programs that poll.
+func (t *Table) CountDeadLetters(ctx context.Context, tenant string) (int, error) {
+	total := 0
+	for i := range shards {
+		in := &dynamodb.QueryInput{
+			TableName: t.name, Select: types.SelectCount,
+			KeyConditionExpression:    aws.String("PK = :pk"),
+			FilterExpression:          aws.String("attribute_not_exists(expires_at) OR expires_at > :now"),
+			ExpressionAttributeValues: item{":pk": str(deadLettersPK(tenant, strconv.Itoa(i))), ":now": num(t.now().Unix())},
+		}
+		for {
+			out, err := t.client.Query(ctx, in)
+			if err != nil {
+				return 0, fmt.Errorf("count dead letters: %w", err)
+			}
+			total += int(out.Count)
+			if out.LastEvaluatedKey == nil {
+				break
+			}
+			in.ExclusiveStartKey = out.LastEvaluatedKey
+		}
+	}
+	return total, nil
+}

@@ -1,0 +1,230 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"posthorn/internal/gather"
+	"posthorn/internal/hook"
+)
+
+// Deliveries reads the rows of refs strongly consistently, in their order, nil
+// where there is none. Reads of concurrent callers travel together.
+func (t *Table) Deliveries(ctx context.Context, refs []hook.Ref) ([]*hook.Delivery, error) {
+	rows := make([]*hook.Delivery, 0, len(refs))
+	// As many at once as go into a shared read with those of others.
+	for part := range slices.Chunk(refs, 10) {
+		got, err := t.rows.Do(ctx, part)
+		if err != nil {
+			return nil, fmt.Errorf("read deliveries: %w", err)
+		}
+		rows = append(rows, got...)
+	}
+	return rows, nil
+}
+
+// readRows reads the rows of some callers' refs in one call.
+func (t *Table) readRows(ctx context.Context, asked [][]hook.Ref) []gather.Result[[]*hook.Delivery] {
+	results := make([]gather.Result[[]*hook.Delivery], len(asked))
+	var keys []item
+	seen := make(map[hook.Ref]item)
+	for _, refs := range asked {
+		for _, ref := range refs {
+			if seen[ref] == nil {
+				seen[ref] = deliveryKey(ref)
+				keys = append(keys, seen[ref])
+			}
+		}
+	}
+	found, err := t.batchGet(ctx, keys)
+	now := t.now()
+	for i, refs := range asked {
+		if results[i].Err = err; err != nil {
+			continue
+		}
+		rows := make([]*hook.Delivery, len(refs))
+		for j, ref := range refs {
+			if it := found[keyName(seen[ref])]; it != nil && !expired(it, now) {
+				rows[j] = decodeDelivery(ref, it)
+			}
+		}
+		results[i].Value = rows
+	}
+	return results
+}
+
+// SaveDelivery makes a write all or nothing. It returns hook.ErrConflict when
+// the row is not at the revision before the write's, or another write is under
+// way, and nil when the row carries this very write already: its answer was
+// lost.
+func (t *Table) SaveDelivery(ctx context.Context, w hook.DeliveryWrite) error {
+	d := w.Delivery
+	condition, values := "r = :rev", item{":rev": num(d.Rev - 1)}
+	if d.Rev == 1 {
+		// What has expired may still be there; nobody sees it.
+		condition, values = "attribute_not_exists(PK) OR expires_at <= :now", item{":now": num(t.now().Unix())}
+	}
+	row := encodeDelivery(d)
+	var err error
+	if extra := t.alongWith(w); len(extra) == 0 {
+		_, err = t.client.PutItem(ctx, &dynamodb.PutItemInput{
+			TableName: t.name, Item: row, ConditionExpression: &condition, ExpressionAttributeValues: values,
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		})
+	} else {
+		put := types.TransactWriteItem{Put: &types.Put{
+			TableName: t.name, Item: row, ConditionExpression: &condition, ExpressionAttributeValues: values,
+			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		}}
+		_, err = t.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: append([]types.TransactWriteItem{put}, extra...)})
+	}
+	if err == nil {
+		return nil
+	}
+	if old, no := refused(err, 0); no {
+		if old != nil && sameWrite(row, old) {
+			return nil
+		}
+		return fmt.Errorf("save delivery %s: %w", d.ID(), hook.ErrConflict)
+	}
+	return fmt.Errorf("save delivery %s: %w", d.ID(), asConflict(err))
+}
+
+// sameWrite says whether the row that is there is the one that was to be
+// written. A revision is written once, so what tells two writes of the same
+// revision apart is who wrote it and to what end.
+func sameWrite(row, old item) bool {
+	return getNum(row, dlRev) == getNum(old, dlRev) &&
+		getStr(row, dlLast) == getStr(old, dlLast) &&
+		getStr(row, dlMessage) == getStr(old, dlMessage) &&
+		getStr(row, dlStatus) == getStr(old, dlStatus) &&
+		getNum(row, dlGen) == getNum(old, dlGen) &&
+		getNum(row, dlHop) == getNum(old, dlHop) &&
+		getStr(row, dlDeadLetter) == getStr(old, dlDeadLetter)
+}
+
+// alongWith is what is written together with a row, if anything.
+func (t *Table) alongWith(w hook.DeliveryWrite) []types.TransactWriteItem {
+	var extra []types.TransactWriteItem
+	if a := w.Attempt; a != nil && a.Number > 1 {
+		it := encodeAttempt(key(attemptsPK(w.Delivery.Ref), attemptSK(a.Number)), a)
+		setExpiry(it, w.Delivery.ExpiresAt)
+		extra = append(extra, types.TransactWriteItem{Put: &types.Put{TableName: t.name, Item: it}})
+	}
+	if w.DropDeadLetter != "" {
+		extra = append(extra, types.TransactWriteItem{Delete: &types.Delete{
+			TableName: t.name, Key: deadLetterKey(w.Delivery.Tenant, w.DropDeadLetter),
+		}})
+	}
+	if w.AddDeadLetter != nil {
+		extra = append(extra, types.TransactWriteItem{Put: &types.Put{TableName: t.name, Item: encodeDeadLetter(w.AddDeadLetter)}})
+	}
+	return extra
+}
+
+// Attempts reads the later attempts (number 2 and up), newest first.
+func (t *Table) Attempts(ctx context.Context, ref hook.Ref, newest int) ([]hook.Attempt, error) {
+	items, err := t.query(ctx, search{pk: attemptsPK(ref), from: "0", below: "~", limit: newest})
+	if err != nil {
+		return nil, fmt.Errorf("read attempts of %s: %w", ref.ID(), err)
+	}
+	attempts := make([]hook.Attempt, len(items))
+	for i, it := range items {
+		attempts[i] = decodeAttempt(it)
+	}
+	return attempts, nil
+}
+
+// ListDeliveries lists the deliveries of one endpoint of which something is
+// recorded, newest event first. next is where the next page goes on; empty at
+// the end.
+func (t *Table) ListDeliveries(ctx context.Context, f hook.DeliveryFilter, p hook.Page) (deliveries []*hook.Delivery, next string, err error) {
+	low, high := "", "~"
+	if !f.Since.IsZero() {
+		low = lowest(f.Since)
+	}
+	if !f.Until.IsZero() {
+		high = lowest(f.Until)
+	}
+	if p.After != "" && ulid(p.After) < high {
+		high = ulid(p.After)
+	}
+	if f.Status == hook.Retrying || f.Status == hook.Held {
+		return t.listByStatus(ctx, f, p, low, high)
+	}
+	filter, names, values := deliveryFilter(f)
+	searches := make([]search, shards)
+	for i := range searches {
+		searches[i] = search{
+			pk: deliveriesPK(f.Tenant, f.EndpointID, strconv.Itoa(i)), from: deliverySKPrefix + low, below: deliverySKPrefix + high,
+			filter: filter, filterNames: names, filterVals: values,
+		}
+	}
+	items, more, err := t.page(ctx, searches, p.Limit)
+	if err != nil {
+		return nil, "", fmt.Errorf("list deliveries: %w", err)
+	}
+	for _, it := range items {
+		deliveries = append(deliveries, decodeDelivery(refOf(f.Tenant, f.EndpointID, it), it))
+	}
+	if more && len(deliveries) > 0 {
+		next = deliveries[len(deliveries)-1].EventID
+	}
+	return deliveries, next, nil
+}
+
+// listByStatus lists through the index, which holds the few deliveries that
+// are in such a state among the many that are not. It trails the table by a
+// moment, so what it names is looked up.
+func (t *Table) listByStatus(ctx context.Context, f hook.DeliveryFilter, p hook.Page, low, high string) (deliveries []*hook.Delivery, next string, err error) {
+	searches := make([]search, shards)
+	for i := range searches {
+		searches[i] = search{pk: indexPK(f.Tenant, f.EndpointID, f.Status, strconv.Itoa(i)), from: max(low, "0"), below: high, index: true}
+	}
+	items, more, err := t.page(ctx, searches, p.Limit)
+	if err != nil {
+		return nil, "", fmt.Errorf("list %s deliveries: %w", f.Status, err)
+	}
+	refs := make([]hook.Ref, len(items))
+	for i, it := range items {
+		refs[i] = refOf(f.Tenant, f.EndpointID, it)
+	}
+	rows, err := t.Deliveries(ctx, refs)
+	if err != nil {
+		return nil, "", err
+	}
+	for _, d := range rows {
+		if d != nil && d.Status == f.Status && (f.EventType == "" || d.EventType == f.EventType) {
+			deliveries = append(deliveries, d)
+		}
+	}
+	if more && len(refs) > 0 {
+		next = refs[len(refs)-1].EventID
+	}
+	return deliveries, next, nil
+}
+
+func deliveryFilter(f hook.DeliveryFilter) (filter string, names map[string]string, values item) {
+	names, values = map[string]string{}, item{}
+	add := func(placeholder, attribute, v string) {
+		if v == "" {
+			return
+		}
+		if filter != "" {
+			filter += " AND "
+		}
+		filter += "#" + placeholder + " = :" + placeholder
+		names["#"+placeholder], values[":"+placeholder] = attribute, str(v)
+	}
+	add("status", dlStatus, string(f.Status))
+	add("type", dlType, f.EventType)
+	if filter == "" {
+		return "", nil, nil
+	}
+	return filter, names, values
+}

@@ -1,0 +1,145 @@
+package dynamo
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"posthorn/internal/gather"
+	"posthorn/internal/hook"
+)
+
+// endpointSets caches the endpoints of tenants, each as of a version.
+type endpointSets struct {
+	mu    sync.Mutex
+	known map[string]*tenantSet
+}
+
+// maxTenants bounds the cache; beyond it any one makes room.
+const maxTenants = 1000
+
+// tenantSet is one tenant's place in the cache. Its lock is held while the set
+// is read, so that many who find it old read it once.
+type tenantSet struct {
+	mu  sync.Mutex
+	set *hook.EndpointSet
+}
+
+func (s *endpointSets) of(tenant string) *tenantSet {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if e := s.known[tenant]; e != nil {
+		return e
+	}
+	if s.known == nil {
+		s.known = make(map[string]*tenantSet)
+	}
+	if len(s.known) >= maxTenants {
+		for other := range s.known {
+			delete(s.known, other)
+			break
+		}
+	}
+	e := &tenantSet{}
+	s.known[tenant] = e
+	return e
+}
+
+// EndpointSet returns the tenant's endpoints. Every change that was answered
+// before the call is in it: the version is read strongly consistently by a
+// read that starts after the call, which concurrent callers share, and the set
+// is read again when the version has moved.
+func (t *Table) EndpointSet(ctx context.Context, tenant string) (*hook.EndpointSet, error) {
+	version, err := t.versions.Do(ctx, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("read endpoint-set version: %w", err)
+	}
+	place := t.sets.of(tenant)
+	place.mu.Lock()
+	defer place.mu.Unlock()
+	// A set read later than the version may carry a later one: it is as good.
+	if place.set != nil && place.set.Version >= version {
+		return place.set, nil
+	}
+	set := &hook.EndpointSet{Version: version}
+	if version > 0 { // the first endpoint makes version 1
+		items, err := t.query(ctx, search{
+			pk: endpointsPK(tenant), from: endpointSKPrefix, below: endpointSKPrefix + "~", ascending: true, consistent: true,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("read endpoints: %w", err)
+		}
+		for _, it := range items {
+			set.Endpoints = append(set.Endpoints, decodeEndpoint(tenant, it))
+		}
+	}
+	place.set = set
+	return set, nil
+}
+
+// readVersions reads the versions of some tenants' sets, each from one of its
+// copies.
+func (t *Table) readVersions(ctx context.Context, tenants []string) []gather.Result[int64] {
+	results := make([]gather.Result[int64], len(tenants))
+	stripe := min(int(t.rand()*versionStripes), versionStripes-1)
+	first := tenants[0]
+	same := true
+	for _, tenant := range tenants {
+		same = same && tenant == first
+	}
+	if same {
+		out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: t.name, Key: versionKey(first, stripe), ConsistentRead: aws.Bool(true)})
+		for i := range results {
+			if results[i].Err = err; err == nil {
+				results[i].Value = getNum(out.Item, "v")
+			}
+		}
+		return results
+	}
+	keys := make([]item, 0, len(tenants))
+	asked := make(map[string]bool, len(tenants))
+	for _, tenant := range tenants {
+		if !asked[tenant] {
+			asked[tenant] = true
+			keys = append(keys, versionKey(tenant, stripe))
+		}
+	}
+	found, err := t.batchGet(ctx, keys)
+	for i, tenant := range tenants {
+		if results[i].Err = err; err == nil {
+			results[i].Value = getNum(found[keyName(versionKey(tenant, stripe))], "v")
+		}
+	}
+	return results
+}
+
+// batchGet reads up to 100 different keys strongly consistently and returns
+// what is there by keyName. What DynamoDB leaves unprocessed is asked for
+// again until ctx ends.
+func (t *Table) batchGet(ctx context.Context, keys []item) (map[string]item, error) {
+	found := make(map[string]item, len(keys))
+	todo := map[string]types.KeysAndAttributes{*t.name: {Keys: keys, ConsistentRead: aws.Bool(true)}}
+	for n := 0; ; n++ {
+		out, err := t.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: todo})
+		if err != nil {
+			return nil, err
+		}
+		for _, it := range out.Responses[*t.name] {
+			found[keyName(it)] = it
+		}
+		if len(out.UnprocessedKeys) == 0 {
+			return found, nil
+		}
+		todo = out.UnprocessedKeys
+		if !t.pause(ctx, n) {
+			return nil, fmt.Errorf("read %d keys: %w", len(todo[*t.name].Keys), ctx.Err())
+		}
+	}
+}
+
+// keyName names an item by its key.
+func keyName(it item) string { return getStr(it, PartitionKey) + "\x00" + getStr(it, SortKey) }

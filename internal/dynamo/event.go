@@ -1,0 +1,286 @@
+package dynamo
+
+import (
+	"bytes"
+	"compress/flate"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+
+	"posthorn/internal/gather"
+	"posthorn/internal/hook"
+)
+
+// Attributes of an event.
+const (
+	evType      = "t"
+	evBody      = "b" // as text
+	evPacked    = "z" // or deflated
+	evEndpoints = "e" // the ULIDs of the matched endpoints, one behind the other
+)
+
+// writeUnit is what one write unit pays for, in bytes.
+const writeUnit = 1024
+
+func encodeEvent(e *hook.Event) (item, error) {
+	it := eventKey(e.Tenant, e.ID)
+	it[evType] = str(e.Type)
+	if len(e.EndpointIDs) > 0 {
+		var b strings.Builder
+		b.Grow(len(e.EndpointIDs) * ulidLen)
+		for _, id := range e.EndpointIDs {
+			b.WriteString(ulid(id))
+		}
+		it[evEndpoints] = str(b.String())
+	}
+	setExpiry(it, e.ExpiresAt)
+	rest := size(it) + 1
+	packed, err := pack(e.Body, rest)
+	if err != nil {
+		return nil, err
+	}
+	if packed != nil {
+		it[evPacked] = &types.AttributeValueMemberB{Value: packed}
+	} else {
+		it[evBody] = str(string(e.Body))
+	}
+	return it, nil
+}
+
+// pack deflates a body that goes into an item with rest other bytes, where
+// that saves a write unit; nil where it does not.
+func pack(body []byte, rest int) ([]byte, error) {
+	if rest+len(body) <= writeUnit {
+		return nil, nil
+	}
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, flate.DefaultCompression)
+	if err != nil {
+		return nil, fmt.Errorf("deflate: %w", err)
+	}
+	if _, err := w.Write(body); err != nil {
+		return nil, fmt.Errorf("deflate: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("deflate: %w", err)
+	}
+	if units(rest+b.Len()) >= units(rest+len(body)) {
+		return nil, nil
+	}
+	return b.Bytes(), nil
+}
+
+func units(bytes int) int { return (bytes + writeUnit - 1) / writeUnit }
+
+// maxBody bounds what a packed body may unfold to, in bytes: the largest
+// payload and its envelope.
+const maxBody = 1 << 20
+
+func unpack(packed []byte) ([]byte, error) {
+	body, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), maxBody))
+	if err != nil {
+		return nil, fmt.Errorf("inflate: %w", err)
+	}
+	return body, nil
+}
+
+func decodeEvent(tenant string, it item) (*hook.Event, error) {
+	e := &hook.Event{
+		ID:        hook.EventPrefix + getStr(it, SortKey),
+		Tenant:    tenant,
+		Type:      getStr(it, evType),
+		ExpiresAt: getExpiry(it),
+	}
+	e.CreatedAt = hook.IDTime(e.ID)
+	for all := getStr(it, evEndpoints); len(all) >= ulidLen; all = all[ulidLen:] {
+		e.EndpointIDs = append(e.EndpointIDs, hook.EndpointPrefix+all[:ulidLen])
+	}
+	if v, ok := it[evPacked].(*types.AttributeValueMemberB); ok {
+		body, err := unpack(v.Value)
+		if err != nil {
+			return nil, fmt.Errorf("body of event %s: %w", e.ID, err)
+		}
+		e.Body = body
+		return e, nil
+	}
+	e.Body = []byte(getStr(it, evBody))
+	return e, nil
+}
+
+// PutEvent stores an event. Events of concurrent callers travel together.
+func (t *Table) PutEvent(ctx context.Context, e *hook.Event) error {
+	it, err := encodeEvent(e)
+	if err != nil {
+		return fmt.Errorf("store event %s: %w", e.ID, err)
+	}
+	if _, err := t.events.Do(ctx, it); err != nil {
+		return fmt.Errorf("store event %s: %w", e.ID, err)
+	}
+	return nil
+}
+
+// putEvents writes up to 25 events. What DynamoDB leaves unprocessed is sent
+// again until ctx ends.
+func (t *Table) putEvents(ctx context.Context, items []item) []gather.Result[struct{}] {
+	results := make([]gather.Result[struct{}], len(items))
+	if len(items) == 1 {
+		_, results[0].Err = t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: t.name, Item: items[0]})
+		return results
+	}
+	writes := make([]types.WriteRequest, len(items))
+	for i, it := range items {
+		writes[i] = types.WriteRequest{PutRequest: &types.PutRequest{Item: it}}
+	}
+	missing, err := t.batchWrite(ctx, writes)
+	var invalid smithy.APIError
+	alone := errors.As(err, &invalid) && invalid.ErrorCode() == "ValidationException"
+	for i, it := range items {
+		switch {
+		case alone: // one of them is at fault, and the others need not suffer
+			_, results[i].Err = t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: t.name, Item: it})
+		case err != nil && (missing == nil || missing[keyName(it)]):
+			results[i].Err = err
+		}
+	}
+	return results
+}
+
+// batchWrite makes up to 25 puts of different keys. After an error, missing
+// names those that were not made; nil means any of them.
+func (t *Table) batchWrite(ctx context.Context, writes []types.WriteRequest) (missing map[string]bool, err error) {
+	todo := map[string][]types.WriteRequest{*t.name: writes}
+	for n := 0; ; n++ {
+		out, err := t.client.BatchWriteItem(ctx, &dynamodb.BatchWriteItemInput{RequestItems: todo})
+		if err != nil && n == 0 {
+			return nil, err
+		}
+		if err == nil {
+			todo = out.UnprocessedItems
+		}
+		if len(todo) == 0 {
+			return nil, nil
+		}
+		if err != nil || !t.pause(ctx, n) {
+			missing = make(map[string]bool, len(todo[*t.name]))
+			for _, w := range todo[*t.name] {
+				missing[keyName(w.PutRequest.Item)] = true
+			}
+			return missing, errors.Join(err, fmt.Errorf("%d items left unprocessed", len(missing)))
+		}
+	}
+}
+
+// Event reads an event; hook.ErrNotFound when there is none.
+func (t *Table) Event(ctx context.Context, tenant, id string) (*hook.Event, error) {
+	if !hook.ValidID(hook.EventPrefix, id) {
+		return nil, fmt.Errorf("event %q: %w", id, hook.ErrNotFound)
+	}
+	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: t.name, Key: eventKey(tenant, id), ConsistentRead: aws.Bool(true)})
+	if err != nil {
+		return nil, fmt.Errorf("read event %s: %w", id, err)
+	}
+	if out.Item == nil || expired(out.Item, t.now()) {
+		return nil, fmt.Errorf("event %s: %w", id, hook.ErrNotFound)
+	}
+	return decodeEvent(tenant, out.Item)
+}
+
+// ListEvents lists a tenant's events, newest first, day by day. next is where
+// the next page goes on; empty at the end.
+func (t *Table) ListEvents(ctx context.Context, f hook.EventFilter, p hook.Page) (events []*hook.Event, next string, err error) {
+	from, below := t.eventRange(f, p)
+	var found []item
+	more, bytes := false, 0
+	for day := below; len(found) <= p.Limit && !more; day = day.Add(-time.Nanosecond).Truncate(24 * time.Hour) {
+		if !day.After(from) {
+			break
+		}
+		start := day.Add(-time.Nanosecond).Truncate(24 * time.Hour)
+		var items []item
+		items, more, err = t.page(ctx, t.eventSearches(f, p, start, from, day), p.Limit+1-len(found))
+		if err != nil {
+			return nil, "", fmt.Errorf("list events: %w", err)
+		}
+		for _, it := range items {
+			found = append(found, it)
+			bytes += size(it)
+		}
+		more = more || bytes >= maxAnswerBytes
+	}
+	for _, it := range found[:min(len(found), p.Limit)] {
+		e, err := decodeEvent(f.Tenant, it)
+		if err != nil {
+			return nil, "", err
+		}
+		events = append(events, e)
+	}
+	if (more || len(found) > p.Limit) && len(events) > 0 {
+		next = events[len(events)-1].ID
+	}
+	return events, next, nil
+}
+
+// eventRange is the time that a list can hold events of: from inclusive, below
+// exclusive.
+func (t *Table) eventRange(f hook.EventFilter, p hook.Page) (from, below time.Time) {
+	now := t.now().UTC()
+	// Clocks of environments differ a little, and an event can outlive its
+	// retention when it has died late.
+	below = now.Add(time.Minute)
+	from = now.Add(-2 * t.retention)
+	if f.Since.After(from) {
+		from = f.Since.UTC()
+	}
+	if !f.Until.IsZero() && f.Until.Before(below) {
+		below = f.Until.UTC()
+	}
+	if p.After != "" {
+		if at := hook.IDTime(p.After).Add(time.Millisecond); at.Before(below) {
+			below = at
+		}
+	}
+	return from, below
+}
+
+// eventSearches looks for events of one day, in [from, below).
+func (t *Table) eventSearches(f hook.EventFilter, p hook.Page, day, from, below time.Time) []search {
+	low, high := lowest(from), lowest(below)
+	if p.After != "" && ulid(p.After) < high {
+		high = ulid(p.After)
+	}
+	searches := make([]search, shards)
+	for i := range searches {
+		s := search{pk: eventsPK(f.Tenant, day.Format(dayLayout), fmt.Sprint(i)), from: low, below: high}
+		if f.Type != "" {
+			s.filter, s.filterNames, s.filterVals = "#t = :t", map[string]string{"#t": evType}, item{":t": str(f.Type)}
+		}
+		searches[i] = s
+	}
+	return searches
+}
+
+// ExtendEvent lets an event expire no sooner than until. An event that is gone
+// stays gone.
+func (t *Table) ExtendEvent(ctx context.Context, tenant, id string, until time.Time) error {
+	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: t.name, Key: eventKey(tenant, id),
+		UpdateExpression:          aws.String("SET expires_at = :until"),
+		ConditionExpression:       aws.String("expires_at < :until"),
+		ExpressionAttributeValues: item{":until": num(until.Add(time.Second - 1).Unix())},
+	})
+	if _, no := refused(err, 0); no {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("extend event %s: %w", id, err)
+	}
+	return nil
+}
