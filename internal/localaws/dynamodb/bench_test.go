@@ -31,7 +31,8 @@ type caller struct {
 	out    discard
 }
 
-func (c *caller) call(b testing.TB, operation, body string) string {
+func (c *caller) call(b tester, operation, body string) string {
+	b.Helper()
 	r := &http.Request{
 		Method: http.MethodPost,
 		Header: http.Header{"X-Amz-Target": {targetPrefix + operation}},
@@ -41,12 +42,12 @@ func (c *caller) call(b testing.TB, operation, body string) string {
 	c.out.body.Reset()
 	c.server.ServeHTTP(&c.out, r)
 	if c.out.status != http.StatusOK {
-		b.Fatalf("%s: %s", operation, c.out.body.String())
+		require.Fail(b, operation+" is refused", c.out.body.String())
 	}
 	return c.out.body.String()
 }
 
-const benchTable = `{"TableName":"t","BillingMode":"PAY_PER_REQUEST",
+const benchTable = `{"TableName":"bench","BillingMode":"PAY_PER_REQUEST",
 "AttributeDefinitions":[{"AttributeName":"PK","AttributeType":"S"},{"AttributeName":"SK","AttributeType":"S"},{"AttributeName":"GSI1PK","AttributeType":"S"},{"AttributeName":"GSI1SK","AttributeType":"S"}],
 "KeySchema":[{"AttributeName":"PK","KeyType":"HASH"},{"AttributeName":"SK","KeyType":"RANGE"}],
 "GlobalSecondaryIndexes":[{"IndexName":"GSI1","KeySchema":[{"AttributeName":"GSI1PK","KeyType":"HASH"},{"AttributeName":"GSI1SK","KeyType":"RANGE"}],"Projection":{"ProjectionType":"KEYS_ONLY"}}]}`
@@ -79,9 +80,9 @@ func onStores(b *testing.B, run func(b *testing.B, c *caller, n int)) {
 				require.NoError(b, err)
 				c := &caller{server: s}
 				c.call(b, "CreateTable", benchTable)
-				c.call(b, "UpdateTimeToLive", `{"TableName":"t","TimeToLiveSpecification":{"AttributeName":"expires_at","Enabled":true}}`)
+				c.call(b, "UpdateTimeToLive", `{"TableName":"bench","TimeToLiveSpecification":{"AttributeName":"expires_at","Enabled":true}}`)
 				for i := range 100 {
-					c.call(b, "PutItem", `{"TableName":"t","Item":`+benchItem(i)+`}`)
+					c.call(b, "PutItem", `{"TableName":"bench","Item":`+benchItem(i)+`}`)
 				}
 				var next atomic.Int64
 				next.Store(1000)
@@ -107,13 +108,13 @@ func onStores(b *testing.B, run func(b *testing.B, c *caller, n int)) {
 
 func BenchmarkPutItem(b *testing.B) {
 	onStores(b, func(b *testing.B, c *caller, n int) {
-		c.call(b, "PutItem", `{"TableName":"t","Item":`+benchItem(n)+`}`)
+		c.call(b, "PutItem", `{"TableName":"bench","Item":`+benchItem(n)+`}`)
 	})
 }
 
 func BenchmarkGetItem(b *testing.B) {
 	onStores(b, func(b *testing.B, c *caller, n int) {
-		c.call(b, "GetItem", `{"TableName":"t","ConsistentRead":true,"Key":`+benchKey(n%100)+`}`)
+		c.call(b, "GetItem", `{"TableName":"bench","ConsistentRead":true,"Key":`+benchKey(n%100)+`}`)
 	})
 }
 
@@ -127,7 +128,7 @@ func BenchmarkBatchGetItem10(b *testing.B) {
 		for i := range keys {
 			keys[i] = benchKey((n + i) % 100)
 		}
-		c.call(b, "BatchGetItem", `{"RequestItems":{"t":{"Keys":[`+strings.Join(keys, ",")+`]}}}`)
+		c.call(b, "BatchGetItem", `{"RequestItems":{"bench":{"Keys":[`+strings.Join(keys, ",")+`]}}}`)
 	})
 }
 
@@ -137,13 +138,13 @@ func BenchmarkBatchWriteItem10(b *testing.B) {
 		for i := range puts {
 			puts[i] = `{"PutRequest":{"Item":` + benchItem(10*n+i) + `}}`
 		}
-		c.call(b, "BatchWriteItem", `{"RequestItems":{"t":[`+strings.Join(puts, ",")+`]}}`)
+		c.call(b, "BatchWriteItem", `{"RequestItems":{"bench":[`+strings.Join(puts, ",")+`]}}`)
 	})
 }
 
 func BenchmarkUpdateItemAdd(b *testing.B) {
 	onStores(b, func(b *testing.B, c *caller, n int) {
-		c.call(b, "UpdateItem", fmt.Sprintf(`{"TableName":"t","Key":{"PK":{"S":"METRICS#%d"},"SK":{"S":"COUNTERS"}},`+
+		c.call(b, "UpdateItem", fmt.Sprintf(`{"TableName":"bench","Key":{"PK":{"S":"METRICS#%d"},"SK":{"S":"COUNTERS"}},`+
 			`"UpdateExpression":"ADD #a :one, #b :many","ExpressionAttributeNames":{"#a":"events","#b":"deliveries"},"ExpressionAttributeValues":{":one":{"N":"1"},":many":{"N":"17"}}}`, n%16))
 	})
 }

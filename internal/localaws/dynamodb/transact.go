@@ -127,7 +127,7 @@ func (s *Server) transactWrite(d *decoder, buf *buffers) ([]byte, error) {
 				size += max(w.newSize, len(w.itemKey))
 			}
 			if size > maxTransactionSize {
-				return invalid("The aggregate size of the items in the transaction cannot exceed 4 MB")
+				return tooLarge(size)
 			}
 			return nil
 		},
@@ -341,7 +341,11 @@ func (s *Server) readAtOnce(tx *transaction) ([]*read, error) {
 		size += r.size
 	}
 	if size > maxTransactionSize {
-		return nil, invalid("The aggregate size of the items in the transaction cannot exceed 4 MB")
+		return nil, tooLarge(size)
 	}
 	return reads, nil
+}
+
+func tooLarge(size int) error {
+	return invalid("Transaction payload size cannot exceed 4MB. Payload Size: %d", size)
 }
