@@ -2,11 +2,13 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -139,6 +141,31 @@ func TestFaultOfTheCallerIsNotLogged(t *testing.T) {
 	w := newWorld()
 	requireProblem(t, w.do("POST", "/api/v1/events", `{`), 400, "invalid_json", "")
 	require.Empty(t, w.log.String())
+}
+
+func TestCallerThatHasGoneIsNoErrorOfOurs(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.faults["list endpoints"] = failed
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	rec := httptest.NewRecorder()
+	w.api.ServeHTTP(rec, httptest.NewRequestWithContext(ctx, "GET", "/api/v1/webhooks", nil))
+	requireProblem(t, rec, 503, "unavailable", "")
+	require.Equal(t, "WARN", w.failureLine(t)["level"])
+}
+
+func TestRequestWithoutABodyIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	for _, path := range []string{"/api/v1/events", "/api/v1/webhooks"} {
+		requireProblem(t, w.do("POST", path, ""), 415, "unsupported_media_type", "")
+		requireProblem(t, w.do("POST", path, "", "Content-Type", "application/json"), 400, "invalid_json", "")
+		r := &http.Request{Method: "POST", URL: &url.URL{Path: path}, Header: http.Header{"Content-Type": {"application/json"}}}
+		rec := httptest.NewRecorder()
+		w.api.ServeHTTP(rec, r)
+		requireProblem(t, rec, 400, "invalid_json", "")
+	}
 }
 
 func TestPanicBecomesAProblem(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"posthorn/internal/hook"
@@ -27,9 +28,10 @@ type query struct {
 	binding [8]byte
 }
 
-// listQuery reads the query of a list that takes these filters. A parameter
-// that is not known is refused: a misspelt filter would widen the list.
-func (a *API) listQuery(r *http.Request, filters ...string) (*query, error) {
+// listQuery reads the query of a list of things with ids of that prefix, which
+// takes these filters. A parameter that is not known is refused: a misspelt
+// filter would widen the list.
+func (a *API) listQuery(r *http.Request, prefix string, filters ...string) (*query, error) {
 	values, err := parameters(r, append(filters, "limit", "cursor")...)
 	if err != nil {
 		return nil, err
@@ -43,7 +45,7 @@ func (a *API) listQuery(r *http.Request, filters ...string) (*query, error) {
 		q.page.Limit = n
 	}
 	if values.Has("cursor") {
-		if q.page.After, err = decodeCursor(q.binding, values.Get("cursor")); err != nil {
+		if q.page.After, err = decodeCursor(q.binding, prefix, values.Get("cursor")); err != nil {
 			return nil, err
 		}
 	}
@@ -100,26 +102,29 @@ func encodeCursor(binding [8]byte, after string) string {
 	return base64.RawURLEncoding.EncodeToString(append(b, after...))
 }
 
-func decodeCursor(binding [8]byte, cursor string) (after string, err error) {
+// decodeCursor returns the id in a cursor. Anybody can make a cursor, and what
+// is in it ends in a key, so it has to be an id of that prefix.
+func decodeCursor(binding [8]byte, prefix, cursor string) (after string, err error) {
 	b, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(b) <= 1+len(binding) || b[0] != cursorVersion || !idChars(b[1+len(binding):]) {
+	if err != nil || strings.ContainsAny(cursor, "\r\n") || len(b) < 1+len(binding) || b[0] != cursorVersion { // the decoder skips line ends
 		return "", &hook.InvalidError{Field: "cursor", Code: "invalid_cursor", Reason: "is not a cursor of this API"}
 	}
 	if [8]byte(b[1:9]) != binding {
 		return "", &hook.InvalidError{Field: "cursor", Code: "invalid_cursor", Reason: "belongs to another query; it holds for the path and filters it came from"}
 	}
-	return string(b[9:]), nil
+	after = string(b[9:])
+	if !validID(prefix, after) {
+		return "", &hook.InvalidError{Field: "cursor", Code: "invalid_cursor", Reason: "is not a cursor of this API"}
+	}
+	return after, nil
 }
 
-// idChars says whether b could be an id: a cursor can be made by anybody, and
-// what is in it ends in a key.
-func idChars(b []byte) bool {
-	for _, c := range b {
-		if (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') && c != '_' {
-			return false
-		}
+func validID(prefix, id string) bool {
+	if prefix == hook.DeliveryPrefix {
+		_, err := hook.ParseDeliveryID("", id)
+		return err == nil
 	}
-	return len(b) <= 100
+	return hook.ValidID(prefix, id)
 }
 
 // eventType returns the filter of that name, "" when it is not given.

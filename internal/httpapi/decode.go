@@ -42,6 +42,9 @@ func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		w.Header().Set("Connection", "close")
 		return nil, errBodyTooLarge
 	}
+	if r.Body == nil { // of a request that no server has read
+		return nil, nil
+	}
 	var b bytes.Buffer
 	if r.ContentLength > 0 {
 		b.Grow(int(r.ContentLength) + bytes.MinRead) // with room to meet the end
@@ -90,9 +93,6 @@ func readObject(w http.ResponseWriter, r *http.Request, member func(name, value 
 
 // noBody refuses a body other than nothing or an empty object.
 func noBody(w http.ResponseWriter, r *http.Request) error {
-	if r.ContentLength == 0 || r.Body == nil {
-		return nil
-	}
 	b, err := readAll(w, r)
 	if err != nil || len(b) == 0 {
 		return err

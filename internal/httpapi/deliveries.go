@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"posthorn/internal/hook"
@@ -15,7 +16,8 @@ type Deliveries interface {
 	Deliveries(ctx context.Context, refs []hook.Ref) ([]*hook.Delivery, error)
 	// Attempts returns the attempts after the first, newest first.
 	Attempts(ctx context.Context, ref hook.Ref, newest int) ([]hook.Attempt, error)
-	// ListDeliveries lists the records of one endpoint's deliveries.
+	// ListDeliveries lists the records of one endpoint's deliveries. next, and
+	// what a page starts after, is a delivery's id.
 	ListDeliveries(ctx context.Context, f hook.DeliveryFilter, p hook.Page) (deliveries []*hook.Delivery, next string, err error)
 }
 
@@ -134,7 +136,7 @@ func (a *API) attemptLog(ctx context.Context, d *hook.Delivery) ([]attemptAnswer
 }
 
 func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) error {
-	q, err := a.listQuery(r, "endpoint_id", "event_id", "status", "event_type", "since", "until")
+	q, err := a.listQuery(r, hook.DeliveryPrefix, "endpoint_id", "event_id", "status", "event_type", "since", "until")
 	if err != nil {
 		return err
 	}
@@ -189,7 +191,7 @@ func (a *API) ofEvent(e *hook.Event, f hook.DeliveryFilter) func(context.Context
 			refs = append(refs, e.Ref(endpoint))
 		}
 	}
-	slices.SortFunc(refs, func(x, y hook.Ref) int { return -compareRefs(x, y) })
+	slices.SortFunc(refs, func(x, y hook.Ref) int { return strings.Compare(y.EndpointID, x.EndpointID) })
 	return func(ctx context.Context, p hook.Page) ([]*hook.Delivery, string, error) {
 		rest := refs
 		if p.After != "" {
@@ -224,16 +226,6 @@ func (a *API) ofEvent(e *hook.Event, f hook.DeliveryFilter) func(context.Context
 		}
 		return found, next, nil
 	}
-}
-
-func compareRefs(x, y hook.Ref) int {
-	switch {
-	case x.EndpointID < y.EndpointID:
-		return -1
-	case x.EndpointID > y.EndpointID:
-		return 1
-	}
-	return 0
 }
 
 // within says whether t is in the span from since (inclusive) to until

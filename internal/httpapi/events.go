@@ -162,7 +162,7 @@ func (a *API) getEvent(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) listEvents(w http.ResponseWriter, r *http.Request) error {
-	q, err := a.listQuery(r, "event_type", "since", "until")
+	q, err := a.listQuery(r, hook.EventPrefix, "event_type", "since", "until")
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,6 +78,11 @@ func TestTestReceiverChecksSignatures(t *testing.T) {
 	headers := []string{"X-Webhook-Delivery", delivery, "X-Webhook-Signature", signed("old-secret").Get("X-Webhook-Signature")}
 	requireProblem(t, w.do("POST", "/test/webhook", body, headers...), 401, "bad_signature", "")
 
+	w.eps[endpoint].Secrets = []hook.Secret{{Value: "last-secret", ExpiresAt: start}}
+	rec := w.do("POST", "/test/webhook", body, "X-Webhook-Delivery", delivery, "X-Webhook-Signature", signed("last-secret").Get("X-Webhook-Signature"))
+	require.Equal(t, 204, rec.Code, "the newest signs when all have expired")
+
+	requireProblem(t, w.do("POST", "/test/webhook", body+strings.Repeat(" ", maxBody), headers...), 413, "body_too_large", "")
 	w.faults["endpoint"] = failed
 	requireProblem(t, w.do("POST", "/test/webhook", body, headers...), 503, "unavailable", "")
 	require.NotContains(t, w.log.String(), strconv.Quote(body), "no body is logged")

@@ -151,7 +151,7 @@ func (a *API) deleteEndpoint(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) listEndpoints(w http.ResponseWriter, r *http.Request) error {
-	q, err := a.listQuery(r)
+	q, err := a.listQuery(r, hook.EndpointPrefix)
 	if err != nil {
 		return err
 	}

@@ -411,3 +411,10 @@ func TestRetentionIsSetByOption(t *testing.T) {
 	require.Equal(t, a.Event.CreatedAt.Add(time.Hour), a.Event.ExpiresAt)
 	require.Equal(t, a.Event.ExpiresAt, w.keys[tenant+"/key"].ExpiresAt, "a key does not outlive its event")
 }
+
+func TestAnswersThatAreMissingAreAnError(t *testing.T) {
+	t.Parallel()
+	w := newWorld(endpoint(1, "*"), endpoint(2, "*"))
+	_, err := w.ingester(func(o *Options) { o.Queue = &mumblingQueue{w} }).Accept(t.Context(), tenant, request("a", `{}`, ""))
+	require.ErrorContains(t, err, "1 answers to 2 messages")
+}
