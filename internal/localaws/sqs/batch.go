@@ -200,7 +200,7 @@ func (s *Server) enqueue(q *queue, added []*message, entries []entry) error {
 		}
 		return errNoQueue()
 	}
-	now := s.millis()
+	now := s.advance(q) // what became visible before is ahead
 	for i, m := range added {
 		if m != nil {
 			q.add(m, entries[i].group, now)

@@ -142,3 +142,5 @@ func TestAMessageIsSentReceivedAndDeleted(t *testing.T) {
 	b.clock.Advance(time.Hour)
 	require.Empty(t, b.receive(t, url))
 }
+
+func limitInFlight(n int) func(*sqs.Options) { return func(o *sqs.Options) { o.InFlightLimit = n } }
