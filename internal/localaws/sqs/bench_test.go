@@ -42,7 +42,7 @@ func newCaller(s *Server) *caller {
 	}}
 }
 
-func (c *caller) call(tb testing.TB, op string, body []byte) []byte {
+func (c *caller) call(tb tester, op string, body []byte) []byte {
 	c.w.body.Reset()
 	c.in.Reset(body)
 	c.req.Header = http.Header{"X-Amz-Target": {"AmazonSQS." + op}}
@@ -96,7 +96,7 @@ func fill(b *testing.B, s *Server, n int) {
 }
 
 // sendBody is a batch of ten messages of 1 KB of JSON, as a fan-out sends it.
-func sendBody(tb testing.TB) []byte {
+func sendBody(tb tester) []byte {
 	type entry struct{ Id, MessageBody, MessageGroupId string }
 	data := `{"gen":0,"hop":0,"event":"evt_01ARZ3NDEKTSV4RRFFQ69G5FAV","data":"`
 	data += strings.Repeat("0123456789abcdef", (1024-len(data)-2)/16) + `"}`

@@ -24,3 +24,10 @@ func (c *testClock) Advance(d time.Duration) {
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
 }
+
+// tester is what helpers need of a test, a benchmark or a rapid check.
+type tester interface {
+	Helper()
+	Errorf(format string, args ...any)
+	FailNow()
+}

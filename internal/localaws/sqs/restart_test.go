@@ -21,7 +21,7 @@ type process struct {
 	db *store.DB
 }
 
-func start(tb testing.TB, fs vfs.FS, clock *testClock) *process {
+func start(tb tester, fs vfs.FS, clock *testClock) *process {
 	tb.Helper()
 	db, err := store.OpenFS(fs, "db")
 	require.NoError(tb, err)
@@ -30,7 +30,7 @@ func start(tb testing.TB, fs vfs.FS, clock *testClock) *process {
 	return &process{newCaller(s), db}
 }
 
-func (p *process) stop(tb testing.TB) {
+func (p *process) stop(tb tester) {
 	tb.Helper()
 	require.NoError(tb, p.s.Close())
 	require.NoError(tb, p.db.Close())
@@ -39,7 +39,7 @@ func (p *process) stop(tb testing.TB) {
 func queueURL(queue string) string { return "http://localhost:4566/000000000000/" + queue }
 
 // json calls an operation and reads its answer into out.
-func (p *process) json(tb testing.TB, op, out any, in map[string]any) {
+func (p *process) json(tb tester, op, out any, in map[string]any) {
 	tb.Helper()
 	body, err := json.Marshal(in)
 	require.NoError(tb, err)
@@ -51,7 +51,7 @@ type received struct {
 	Attributes                     map[string]string
 }
 
-func (p *process) receive(tb testing.TB, queue string, in map[string]any) []received {
+func (p *process) receive(tb tester, queue string, in map[string]any) []received {
 	tb.Helper()
 	if in == nil {
 		in = map[string]any{}
@@ -62,24 +62,24 @@ func (p *process) receive(tb testing.TB, queue string, in map[string]any) []rece
 	return out.Messages
 }
 
-func (p *process) do(tb testing.TB, op string, in map[string]any) map[string]any {
+func (p *process) do(tb tester, op string, in map[string]any) map[string]any {
 	tb.Helper()
 	var out map[string]any
 	p.json(tb, op, &out, in)
 	return out
 }
 
-func (p *process) create(tb testing.TB, queue string, attributes map[string]string) {
+func (p *process) create(tb tester, queue string, attributes map[string]string) {
 	tb.Helper()
 	p.do(tb, "CreateQueue", map[string]any{"QueueName": queue, "Attributes": attributes})
 }
 
-func (p *process) send(tb testing.TB, queue, body string, delay int) {
+func (p *process) send(tb tester, queue, body string, delay int) {
 	tb.Helper()
 	p.do(tb, "SendMessage", map[string]any{"QueueUrl": queueURL(queue), "MessageBody": body, "DelaySeconds": delay})
 }
 
-func (p *process) depth(tb testing.TB, queue string) counts {
+func (p *process) depth(tb tester, queue string) counts {
 	tb.Helper()
 	r, f, d, err := p.s.Depth(queue)
 	require.NoError(tb, err)
