@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"net/http"
+	"net/http/httptest"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -115,4 +116,15 @@ func TestReadyDoesNotWaitForEver(t *testing.T) {
 		require.Contains(t, p["detail"], "slow")
 		require.Equal(t, readyTimeout, time.Since(began))
 	})
+}
+
+func TestReadyDoesNotHangOnOneCaller(t *testing.T) {
+	t.Parallel()
+	w := newWorld(func(o *Options) {
+		o.Ready = []Check{{"store", func(ctx context.Context) error { return ctx.Err() }}}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	w.api.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, "GET", "/ready", nil))
+	requireJSON(t, w.do("GET", "/ready", ""), http.StatusOK)
 }
