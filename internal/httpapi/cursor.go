@@ -24,32 +24,36 @@ const (
 // query is the query string of a list: its filters and its page.
 type query struct {
 	values  url.Values
-	page    hook.Page
+	limit   int
 	binding [8]byte
 }
 
-// listQuery reads the query of a list of things with ids of that prefix, which
-// takes these filters. A parameter that is not known is refused: a misspelt
-// filter would widen the list.
-func (a *API) listQuery(r *http.Request, prefix string, filters ...string) (*query, error) {
+// listQuery reads the query of a list that takes these filters. A parameter
+// that is not known is refused: a misspelt filter would widen the list.
+func (a *API) listQuery(r *http.Request, filters ...string) (*query, error) {
 	values, err := parameters(r, append(filters, "limit", "cursor")...)
 	if err != nil {
 		return nil, err
 	}
-	q := &query{values: values, page: hook.Page{Limit: defaultLimit}, binding: bind(a.o.Tenant(r), r.URL.Path, values)}
+	q := &query{values: values, limit: defaultLimit, binding: bind(a.o.Tenant(r), r.URL.Path, values)}
 	if values.Has("limit") {
 		n, err := strconv.Atoi(values.Get("limit"))
 		if err != nil || n < 1 || n > maxLimit {
 			return nil, &hook.InvalidError{Field: "limit", Code: "invalid_limit", Reason: "must be a whole number from 1 to 200"}
 		}
-		q.page.Limit = n
-	}
-	if values.Has("cursor") {
-		if q.page.After, err = decodeCursor(q.binding, prefix, values.Get("cursor")); err != nil {
-			return nil, err
-		}
+		q.limit = n
 	}
 	return q, nil
+}
+
+// page returns the page that is asked for. Ids of that prefix stand in the
+// list's cursors.
+func (q *query) page(prefix string) (p hook.Page, err error) {
+	p.Limit = q.limit
+	if q.values.Has("cursor") {
+		p.After, err = decodeCursor(q.binding, prefix, q.values.Get("cursor"))
+	}
+	return p, err
 }
 
 // parameters reads the query string, in which every parameter must be known,
@@ -113,18 +117,10 @@ func decodeCursor(binding [8]byte, prefix, cursor string) (after string, err err
 		return "", &hook.InvalidError{Field: "cursor", Code: "invalid_cursor", Reason: "belongs to another query; it holds for the path and filters it came from"}
 	}
 	after = string(b[9:])
-	if !validID(prefix, after) {
+	if !hook.ValidID(prefix, after) {
 		return "", &hook.InvalidError{Field: "cursor", Code: "invalid_cursor", Reason: "is not a cursor of this API"}
 	}
 	return after, nil
-}
-
-func validID(prefix, id string) bool {
-	if prefix == hook.DeliveryPrefix {
-		_, err := hook.ParseDeliveryID("", id)
-		return err == nil
-	}
-	return hook.ValidID(prefix, id)
 }
 
 // eventType returns the filter of that name, "" when it is not given.

@@ -96,7 +96,7 @@ func TestCursorHoldsNothingButAnID(t *testing.T) {
 		_, err := decodeCursor(binding, hook.EventPrefix, encodeCursor(binding, after))
 		require.Error(t, err, "%q", after)
 	}
-	_, err = decodeCursor(binding, hook.DeliveryPrefix, encodeCursor(binding, id))
+	_, err = decodeCursor(binding, hook.EndpointPrefix, encodeCursor(binding, id))
 	require.Error(t, err)
 	_, err = decodeCursor(binding, hook.EventPrefix, encodeCursor([8]byte{}, id))
 	require.Error(t, err)

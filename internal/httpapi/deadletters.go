@@ -86,7 +86,7 @@ func (a *API) encodeDeadLetter(ctx context.Context, d *hook.DeadLetter) ([]byte,
 }
 
 func (a *API) listDeadLetters(w http.ResponseWriter, r *http.Request) error {
-	q, err := a.listQuery(r, hook.DeadLetterPrefix, "endpoint_id", "event_type", "since", "until")
+	q, err := a.listQuery(r, "endpoint_id", "event_type", "since", "until")
 	if err != nil {
 		return err
 	}
@@ -105,6 +105,7 @@ func (a *API) listDeadLetters(w http.ResponseWriter, r *http.Request) error {
 			return a.o.DeadLetters.ListDeadLetters(ctx, f, p)
 		},
 		id:     func(d *hook.DeadLetter) string { return d.ID },
+		prefix: hook.DeadLetterPrefix,
 		encode: a.encodeDeadLetters,
 	})
 }

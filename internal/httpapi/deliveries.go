@@ -16,8 +16,8 @@ type Deliveries interface {
 	Deliveries(ctx context.Context, refs []hook.Ref) ([]*hook.Delivery, error)
 	// Attempts returns the attempts after the first, newest first.
 	Attempts(ctx context.Context, ref hook.Ref, newest int) ([]hook.Attempt, error)
-	// ListDeliveries lists the records of one endpoint's deliveries. next, and
-	// what a page starts after, is a delivery's id.
+	// ListDeliveries lists the records of one endpoint's deliveries. What a page
+	// starts after, and next, is the id of a delivery's event.
 	ListDeliveries(ctx context.Context, f hook.DeliveryFilter, p hook.Page) (deliveries []*hook.Delivery, next string, err error)
 }
 
@@ -136,7 +136,7 @@ func (a *API) attemptLog(ctx context.Context, d *hook.Delivery) ([]attemptAnswer
 }
 
 func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) error {
-	q, err := a.listQuery(r, hook.DeliveryPrefix, "endpoint_id", "event_id", "status", "event_type", "since", "until")
+	q, err := a.listQuery(r, "endpoint_id", "event_id", "status", "event_type", "since", "until")
 	if err != nil {
 		return err
 	}
@@ -155,7 +155,7 @@ func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	from := source[*hook.Delivery]{
-		id:     func(d *hook.Delivery) string { return d.ID() },
+		id: func(d *hook.Delivery) string { return d.EventID }, prefix: hook.EventPrefix,
 		encode: encodeEach(func(d *hook.Delivery) any { return a.answerDelivery(d) }),
 	}
 	if byEndpoint {
@@ -176,14 +176,16 @@ func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return named(err, "event")
 	}
+	from.id, from.prefix = func(d *hook.Delivery) string { return d.EndpointID }, hook.EndpointPrefix
 	from.fetch = a.ofEvent(e, f)
 	return writeList(a, w, r, q, from)
 }
 
 var statuses = []hook.Status{hook.Queued, hook.Retrying, hook.Delivered, hook.Dead, hook.Held, hook.Cancelled}
 
-// ofEvent lists the deliveries of one event: those of the newest endpoint
-// first, since they were all made at the same moment.
+// ofEvent lists the deliveries of one event: that of the newest endpoint first,
+// since they were all made at the same moment. A page starts after an
+// endpoint's id.
 func (a *API) ofEvent(e *hook.Event, f hook.DeliveryFilter) func(context.Context, hook.Page) ([]*hook.Delivery, string, error) {
 	refs := make([]hook.Ref, 0, len(e.EndpointIDs))
 	if (f.EventType == "" || f.EventType == e.Type) && within(e.CreatedAt, f.Since, f.Until) {
@@ -197,7 +199,7 @@ func (a *API) ofEvent(e *hook.Event, f hook.DeliveryFilter) func(context.Context
 		if p.After != "" {
 			rest = rest[len(rest):]
 			for i, ref := range refs {
-				if ref.ID() < p.After {
+				if ref.EndpointID < p.After {
 					rest = refs[i:]
 					break
 				}
@@ -222,7 +224,7 @@ func (a *API) ofEvent(e *hook.Event, f hook.DeliveryFilter) func(context.Context
 		}
 		next := ""
 		if len(rest) > len(chunk) {
-			next = chunk[len(chunk)-1].ID()
+			next = chunk[len(chunk)-1].EndpointID
 		}
 		return found, next, nil
 	}

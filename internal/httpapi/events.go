@@ -162,7 +162,7 @@ func (a *API) getEvent(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) listEvents(w http.ResponseWriter, r *http.Request) error {
-	q, err := a.listQuery(r, hook.EventPrefix, "event_type", "since", "until")
+	q, err := a.listQuery(r, "event_type", "since", "until")
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,8 @@ func (a *API) listEvents(w http.ResponseWriter, r *http.Request) error {
 		fetch: func(ctx context.Context, p hook.Page) ([]*hook.Event, string, error) {
 			return a.o.Events.ListEvents(ctx, f, p)
 		},
-		id: func(e *hook.Event) string { return e.ID },
+		id:     func(e *hook.Event) string { return e.ID },
+		prefix: hook.EventPrefix,
 		encode: func(_ context.Context, events []*hook.Event) ([][]byte, error) {
 			out := make([][]byte, len(events))
 			for i, e := range events {

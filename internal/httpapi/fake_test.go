@@ -447,7 +447,7 @@ func (w *world) ListDeliveries(_ context.Context, f hook.DeliveryFilter, p hook.
 				all = append(all, d)
 			}
 		}
-		page, next = pageOf(all, func(d *hook.Delivery) string { return d.ID() }, p)
+		page, next = pageOf(all, func(d *hook.Delivery) string { return d.EventID }, p)
 	})
 	return page, next, err
 }

@@ -12,7 +12,7 @@ import (
 type list struct {
 	body  []byte
 	count int
-	last  string // id of the last item
+	last  string // what a page after the last item starts after
 }
 
 // add appends an encoded item, or says that it does not fit any more. The first
@@ -61,14 +61,19 @@ const (
 // source is where the items of a list come from.
 type source[T any] struct {
 	fetch  func(ctx context.Context, p hook.Page) (items []T, next string, err error)
-	id     func(item T) string // what a page may start after
+	id     func(item T) string // what a page may start after, as next is
+	prefix string              // of those ids
 	encode func(ctx context.Context, items []T) ([][]byte, error)
 }
 
 // writeList answers with a page of a source.
 func writeList[T any](a *API, w http.ResponseWriter, r *http.Request, q *query, from source[T]) error {
+	page, err := q.page(from.prefix)
+	if err != nil {
+		return err
+	}
 	var l list
-	after, err := fill(r.Context(), &l, q.page, from)
+	after, err := fill(r.Context(), &l, page, from)
 	if err != nil {
 		return err
 	}

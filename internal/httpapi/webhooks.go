@@ -151,7 +151,7 @@ func (a *API) deleteEndpoint(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) listEndpoints(w http.ResponseWriter, r *http.Request) error {
-	q, err := a.listQuery(r, hook.EndpointPrefix)
+	q, err := a.listQuery(r)
 	if err != nil {
 		return err
 	}
@@ -161,6 +161,7 @@ func (a *API) listEndpoints(w http.ResponseWriter, r *http.Request) error {
 			return a.o.Endpoints.ListEndpoints(ctx, tenant, p)
 		},
 		id:     func(e *hook.Endpoint) string { return e.ID },
+		prefix: hook.EndpointPrefix,
 		encode: encodeEach(func(e *hook.Endpoint) any { return answerEndpoint(e) }),
 	})
 }
