@@ -186,3 +186,49 @@ func requireTold(t *testing.T, fs vfs.FS, counted, transacted []int, keyOf func(
 		require.GreaterOrEqual(t, q.Items[0].N.value(t), n)
 	}
 }
+
+// TestWhatIsShownIsOnDisk leaves a write as it is while its writer waits for
+// the disk. Whoever is told of it meanwhile has to find it after a loss of power.
+func TestWhatIsShownIsOnDisk(t *testing.T) {
+	t.Parallel()
+	const where = `{"PK":{"S":"p"},"SK":{"S":"s"}}`
+	tests := map[string]struct{ operation, body string }{
+		"get":                 {"GetItem", `{"TableName":"bench","Key":` + where + `}`},
+		"query":               {"Query", `{"TableName":"bench","KeyConditionExpression":"PK = :p","ExpressionAttributeValues":{":p":{"S":"p"}}}`},
+		"scan":                {"Scan", `{"TableName":"bench"}`},
+		"batch":               {"BatchGetItem", `{"RequestItems":{"bench":{"Keys":[` + where + `]}}}`},
+		"transaction":         {"TransactGetItems", `{"TransactItems":[{"Get":{"TableName":"bench","Key":` + where + `}}]}`},
+		"failed condition":    {"PutItem", `{"TableName":"bench","Item":` + where + `,"ConditionExpression":"attribute_not_exists(PK)"}`},
+		"failed check":        {"TransactWriteItems", `{"TransactItems":[{"ConditionCheck":{"TableName":"bench","Key":` + where + `,"ConditionExpression":"attribute_not_exists(PK)"}}]}`},
+		"check that succeeds": {"TransactWriteItems", `{"TransactItems":[{"ConditionCheck":{"TableName":"bench","Key":` + where + `,"ConditionExpression":"attribute_exists(PK)"}}]}`},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fs := vfs.NewCrashableMem()
+			db, err := store.OpenFS(fs, "db")
+			require.NoError(t, err)
+			defer func() { require.NoError(t, db.Close()) }()
+			s, err := New(Options{Store: db})
+			require.NoError(t, err)
+			do(t, s, "CreateTable", benchTable, nil)
+			it := item{{"PK", value{kind: kindS, text: "p"}}, {"SK", value{kind: kindS, text: "s"}}}
+			itemKey := s.tables["bench"].appendItemKey(nil, it)
+			h := s.locks.take([]uint32{stripeOf(itemKey)})
+			h.writing()
+			b := db.NewBatch()
+			require.NoError(t, b.Set(itemKey, appendRecord(nil, it, it.size())))
+			require.NoError(t, db.ApplyLazily(b))
+			h.release()
+
+			send(t, s, tt.operation, tt.body)
+
+			left, err := store.OpenFS(fs.CrashClone(vfs.CrashCloneCfg{}), "db")
+			require.NoError(t, err)
+			defer func() { require.NoError(t, left.Close()) }()
+			_, ok, err := left.Get(itemKey)
+			require.NoError(t, err)
+			require.True(t, ok)
+		})
+	}
+}
