@@ -30,7 +30,7 @@ func (s *Server) batchGet(d *decoder, buf *buffers) ([]byte, error) {
 						return tk.field(d, name)
 					}
 					return d.array(func() error {
-						key, err := d.item(1)
+						key, err := d.item(1, 2)
 						tk.keys = append(tk.keys, key)
 						total++
 						return err

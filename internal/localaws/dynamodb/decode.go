@@ -240,11 +240,9 @@ func (d *decoder) integer() (int, error) {
 	return n, nil
 }
 
-// item reads a map of attributes.
-func (d *decoder) item(depth int) (item, error) {
-	// The number of attributes is not known before; a guess by length spares
-	// most of the growing.
-	it := make(item, 0, min(16, 1+(len(d.s)-d.i)/40))
+// item reads a map of attributes, of which there are about as many as likely.
+func (d *decoder) item(depth, likely int) (item, error) {
+	it := make(item, 0, likely)
 	err := d.object(func(name string) error {
 		v, err := d.value(depth)
 		if err != nil {
@@ -294,7 +292,7 @@ func (d *decoder) value(depth int) (v value, err error) {
 				return err
 			})
 		case kindM:
-			v.attrs, err = d.item(depth + 1)
+			v.attrs, err = d.item(depth+1, 4)
 		default:
 			return invalid("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
 		}

@@ -178,10 +178,10 @@ func (b *bound) check() error {
 	return b.checkUpdate()
 }
 
-// done refuses placeholders that no expression used; any says whether the
+// done refuses placeholders that no expression used; some says whether the
 // request had an expression at all.
-func (sc *scope) done(any bool) error {
-	if !any {
+func (sc *scope) done(some bool) error {
+	if !some {
 		if len(sc.names) > 0 {
 			return invalid("ExpressionAttributeNames can only be specified when using expressions")
 		}

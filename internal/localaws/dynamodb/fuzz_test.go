@@ -79,14 +79,14 @@ func FuzzValues(f *testing.F) {
 			return
 		}
 		d := &decoder{s: text}
-		it, err := d.item(1)
+		it, err := d.item(1, 2)
 		if err = finish(d, err); err != nil {
 			return
 		}
 		requireRoundTrip(t, it)
 		out := appendItem(nil, it)
 		require.True(t, json.Valid(out), string(out))
-		again, err := (&decoder{s: string(out)}).item(1)
+		again, err := (&decoder{s: string(out)}).item(1, 2)
 		require.NoError(t, err)
 		require.True(t, equalItems(it, again), "%s became %s", text, out)
 	})

@@ -20,7 +20,7 @@ type projectedElem struct {
 	node  *projected
 }
 
-// projection builds the tree of some paths.
+// tree builds the tree of some paths.
 func (b *bound) tree(paths []path) *projected {
 	top := &projected{}
 	for _, p := range paths {

@@ -220,14 +220,14 @@ func (q *search) scanRange(rq *request) error {
 		return invalid("The Segment parameter is zero-based and must be less than parameter TotalSegments: Segment: %d is not less than TotalSegments: %d", segment, segments)
 	}
 	prefix := q.prefix()
-	bound := func(segment int) []byte {
+	edge := func(segment int) []byte {
 		bucket := buckets * segment / segments
 		if bucket >= buckets {
 			return after(bytes.Clone(prefix))
 		}
 		return binary.BigEndian.AppendUint16(bytes.Clone(prefix), uint16(bucket))
 	}
-	q.lo, q.hi = bound(segment), bound(segment+1)
+	q.lo, q.hi = edge(segment), edge(segment+1)
 	return nil
 }
 

@@ -43,15 +43,15 @@ func (rq *request) field(d *decoder, name string) (err error) {
 	case "IndexName":
 		rq.index, err = d.text()
 	case "Item":
-		rq.item, err = d.item(1)
+		rq.item, err = d.item(1, 10)
 	case "Key":
-		rq.key, err = d.item(1)
+		rq.key, err = d.item(1, 2)
 	case "ExclusiveStartKey":
-		rq.startKey, err = d.item(1)
+		rq.startKey, err = d.item(1, 4)
 	case "ExpressionAttributeNames":
 		rq.names, err = d.names()
 	case "ExpressionAttributeValues":
-		if rq.values, err = d.item(1); err == nil && len(rq.values) == 0 {
+		if rq.values, err = d.item(1, 4); err == nil && len(rq.values) == 0 {
 			err = invalid("ExpressionAttributeValues must not be empty")
 		}
 	case "ConditionExpression":
@@ -169,12 +169,12 @@ func (s *Server) bind(rq *request, takes ...exprKind) (bindings, error) {
 		return out, err
 	}
 	left := rq.given
-	any := false
+	some := false
 	for _, k := range takes {
 		if !rq.given[k] {
 			continue
 		}
-		any, left[k] = true, false
+		some, left[k] = true, false
 		e, err := s.expressions.parse(k, rq.expressions[k])
 		if err != nil {
 			return out, err
@@ -188,5 +188,5 @@ func (s *Server) bind(rq *request, takes ...exprKind) (bindings, error) {
 			return out, notImplemented(exprKind(k).String() + " in this operation")
 		}
 	}
-	return out, sc.done(any)
+	return out, sc.done(some)
 }

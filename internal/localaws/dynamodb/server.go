@@ -109,7 +109,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", "application/x-amz-json-1.0")
 	h.Set("Content-Length", strconv.Itoa(len(out)))
-	h.Set("X-Amzn-Requestid", fmt.Sprintf("%032X", s.requests.Add(1)))
+	h.Set("X-Amzn-Requestid", strconv.FormatUint(s.requests.Add(1), 10))
 	// The SDK checks the body against this, and takes a missing one for zero.
 	h.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(out)), 10))
 	w.WriteHeader(status)

@@ -139,3 +139,73 @@ func (s *Server) sweepSome(name string, now int64) (deleted int, more bool, err 
 	// A loss of power that brings expired items back breaks no promise.
 	return deleted, len(keys) == sweepStep && deleted > 0, s.store.ApplyLazily(b)
 }
+
+func (s *Server) updateTimeToLive(rq *tableRequest) (any, error) {
+	spec := rq.TimeToLiveSpecification
+	if spec == nil || spec.AttributeName == "" {
+		return nil, invalid("The parameter 'TimeToLiveSpecification' is required but was not present in the request")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, err := s.table(rq.TableName)
+	if err != nil {
+		return nil, noSuchTable(rq.TableName)
+	}
+	switch {
+	case spec.Enabled && t.TTL == spec.AttributeName:
+		return nil, invalid("TimeToLive is already enabled")
+	case spec.Enabled && t.TTL != "":
+		return nil, invalid("TimeToLive is active on a different AttributeName: current AttributeName is %s", t.TTL)
+	case !spec.Enabled && t.TTL == "":
+		return nil, invalid("TimeToLive is already disabled")
+	case !spec.Enabled && t.TTL != spec.AttributeName:
+		return nil, invalid("TimeToLive is active on a different AttributeName: current AttributeName is %s", t.TTL)
+	}
+	changed := *t
+	changed.TTL = ""
+	if spec.Enabled {
+		changed.TTL = spec.AttributeName
+	}
+	b := s.store.NewBatch()
+	if err := s.stageExpiries(b, &changed); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	if err := s.saveTable(b, &changed); err != nil {
+		return nil, err
+	}
+	return map[string]any{"TimeToLiveSpecification": spec}, nil
+}
+
+// stageExpiries writes a table's expiry index anew.
+func (s *Server) stageExpiries(b *store.Batch, t *table) error {
+	if err := b.DeleteRange(t.expiry, after(bytes.Clone(t.expiry))); err != nil {
+		return err
+	}
+	if t.TTL == "" {
+		return nil
+	}
+	return s.store.Range(t.items, after(bytes.Clone(t.items)), false, func(key, record []byte) (bool, error) {
+		it, _, err := decodeRecord(record)
+		if err != nil {
+			return false, err
+		}
+		if at, ok := t.expiryOf(it); ok {
+			err = b.Set(t.appendExpiryKey(nil, at, key), nil)
+		}
+		return true, err
+	})
+}
+
+func (s *Server) describeTimeToLive(rq *tableRequest) (any, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	t, err := s.table(rq.TableName)
+	if err != nil {
+		return nil, noSuchTable(rq.TableName)
+	}
+	out := map[string]any{"TimeToLiveStatus": "DISABLED"}
+	if t.TTL != "" {
+		out = map[string]any{"TimeToLiveStatus": "ENABLED", "AttributeName": t.TTL}
+	}
+	return map[string]any{"TimeToLiveDescription": out}, nil
+}
