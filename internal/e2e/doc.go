@@ -1,0 +1,10 @@
+// Package e2e holds the tests of the whole: a producer's request in, a signed
+// post at a receiver out, and everything between as it runs for people. The
+// same stories are told of two systems:
+//
+//   - in process, as `posthorn local` runs
+//   - three built bootstrap binaries behind the Lambda Runtime API, driven by
+//     real API Gateway v2 and SQS events
+//
+// and of a real `posthorn local` that is killed again and again.
+package e2e

@@ -1,0 +1,286 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/stretchr/testify/require"
+
+	"posthorn/internal/config"
+	"posthorn/internal/lambdaevent"
+	"posthorn/internal/localaws"
+	"posthorn/internal/localaws/gateway"
+	"posthorn/internal/localaws/inproc"
+	"posthorn/internal/localaws/poller"
+	"posthorn/internal/localaws/runtimeapi"
+	"posthorn/internal/wire"
+)
+
+// bin is the folder of what TestMain built: api, deliver, dlq-sweeper and
+// posthorn.
+var bin string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "posthorn-e2e-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		bin = dir
+		for target, out := range map[string]string{
+			"functions/api": "api/bootstrap", "functions/deliver": "deliver/bootstrap", "functions/dlq-sweeper": "dlq-sweeper/bootstrap",
+			"cmd/posthorn": "posthorn",
+		} {
+			build := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", filepath.Join(dir, out), "posthorn/"+target)
+			build.Env = append(os.Environ(), "CGO_ENABLED=0")
+			if text, err := build.CombinedOutput(); err != nil {
+				fmt.Fprintf(os.Stderr, "build %s: %v\n%s", target, err, text)
+				return 1
+			}
+		}
+		return m.Run()
+	}())
+}
+
+// patience is how long a test waits for what must come.
+const patience = 60 * time.Second
+
+// system is a running Posthorn.
+type system struct {
+	t        *testing.T
+	url      string
+	services *localaws.Services
+	receiver *receiver
+}
+
+// mode is a way to run the three functions.
+type mode struct {
+	name    string
+	workers int // messages in the deliver function at once: no more batches than it has environments
+	start   func(t *testing.T, s *system, cfg *config.Config, awsURL string) localaws.Functions
+}
+
+const environments = 4 // of each function, when they are real processes
+
+var modes = []mode{{"in process", 64, inProcess}, {"bootstraps", environments, bootstraps}}
+
+// everywhere runs a story in each mode.
+func everywhere(t *testing.T, story func(t *testing.T, s *system)) {
+	for _, m := range modes {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			story(t, start(t, m))
+		})
+	}
+}
+
+// environment is what the tests set: quick retries, and a receiver on this
+// machine.
+func environment(port string) map[string]string {
+	return map[string]string{
+		"RETRY_INITIAL_DELAY": "0.01", "RETRY_MAX_DELAY": "0.01", "POSTHORN_ALLOW_HTTP": "true", "POSTHORN_ALLOW_PRIVATE": "true",
+		"POSTHORN_ALLOW_PORTS": port, "LOG_LEVEL": "info",
+	}
+}
+
+func start(t *testing.T, m mode) *system {
+	t.Helper()
+	s := &system{t: t, receiver: newReceiver(t)}
+	env := environment(s.receiver.port())
+	cfg, err := config.Load(config.Local, config.Source{Getenv: func(name string) string { return env[name] }})
+	require.NoError(t, err)
+	s.services, err = localaws.Open(t.TempDir())
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.services.Close()) })
+
+	api, aws := listen(t), listen(t)
+	awsURL := "http://" + aws.Addr().String()
+	require.NoError(t, wire.Provision(t.Context(), cfg, wire.Local(inproc.Client(s.services), awsURL)))
+	s.url = "http://" + api.Addr().String()
+	functions := m.start(t, s, cfg, awsURL)
+
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- localaws.Run(ctx, localaws.Options{
+			Services: s.services, Functions: functions, Queue: cfg.Queue.Main, BatchSize: cfg.Queue.BatchSize, Workers: m.workers,
+			SweepInterval: 200 * time.Millisecond, API: api, AWS: aws, Log: slog.New(slog.DiscardHandler),
+		})
+	}()
+	t.Cleanup(func() {
+		stop()
+		require.NoError(t, <-ended)
+	})
+	return s
+}
+
+func listen(t *testing.T) net.Listener {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	return l
+}
+
+func inProcess(t *testing.T, s *system, cfg *config.Config, awsURL string) localaws.Functions {
+	app := wire.New(cfg, wire.Local(inproc.Client(s.services), awsURL), slog.New(slog.DiscardHandler))
+	ctx, stop := context.WithCancel(context.Background())
+	var counting sync.WaitGroup
+	counting.Go(func() { app.Counts().Run(ctx, 50*time.Millisecond) })
+	t.Cleanup(func() { stop(); counting.Wait() })
+	deliver, sweeper := app.Deliverer(), app.Sweeper()
+	return localaws.Functions{
+		API: gateway.Function(lambdaevent.Gateway(app.API(wire.APIOptions{TestReceiver: true}))),
+		Deliver: func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
+			return lambdaevent.Failures(deliver.Deliver(ctx, lambdaevent.Batch(e))), nil
+		},
+		Sweep: func(ctx context.Context) error {
+			_, err := sweeper.Sweep(ctx)
+			return err
+		},
+	}
+}
+
+func bootstraps(t *testing.T, s *system, cfg *config.Config, awsURL string) localaws.Functions {
+	queue := func(name string) string { return awsURL + "/000000000000/" + name }
+	env := []string{
+		"AWS_ENDPOINT_URL=" + awsURL, "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
+		"POSTHORN_TABLE=" + cfg.Table, "POSTHORN_QUEUE_URL=" + queue(cfg.Queue.Main), "POSTHORN_DLQ_URL=" + queue(cfg.Queue.DeadLetters),
+	}
+	for name, value := range environment(s.receiver.port()) {
+		env = append(env, name+"="+value)
+	}
+	function := func(name string, timeout time.Duration, max int) func(context.Context, []byte) ([]byte, error) {
+		f, err := runtimeapi.New(runtimeapi.Options{
+			Name: name, Path: filepath.Join(bin, name, "bootstrap"), Env: env, Timeout: timeout, MaxConcurrency: max, MemoryMB: 256,
+			Stderr: os.Stderr,
+		})
+		require.NoError(t, err)
+		t.Cleanup(f.Close)
+		return f.Invoke
+	}
+	sweep := function("dlq-sweeper", time.Minute, 1)
+	return localaws.Functions{
+		API:     gateway.Raw(function("api", 29*time.Second, 2*environments)),
+		Deliver: poller.Raw(function("deliver", 45*time.Second, environments)),
+		Sweep: func(ctx context.Context) error {
+			_, err := sweep(ctx, []byte(`{}`))
+			return err
+		},
+	}
+}
+
+// answer is a response, read.
+type answer struct {
+	status int
+	header http.Header
+	body   map[string]any
+}
+
+// call makes a request of the API, with body as JSON unless it is nil.
+func (s *system) call(method, path string, body any, header ...string) answer {
+	s.t.Helper()
+	a, err := request(s.t.Context(), method, s.url+path, body, header...)
+	require.NoError(s.t, err)
+	return a
+}
+
+func request(ctx context.Context, method, url string, body any, header ...string) (answer, error) {
+	var r io.Reader
+	if body != nil {
+		b, ok := body.(string)
+		if !ok {
+			raw, err := json.Marshal(body)
+			if err != nil {
+				return answer{}, err
+			}
+			b = string(raw)
+		}
+		r = bytes.NewReader([]byte(b))
+	}
+	req, err := http.NewRequestWithContext(ctx, method, url, r)
+	if err != nil {
+		return answer{}, err
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return answer{}, err
+	}
+	a := answer{status: resp.StatusCode, header: resp.Header, body: map[string]any{}}
+	if err := json.Unmarshal(raw, &a.body); err != nil {
+		a.body["text"] = string(raw)
+	}
+	return a, nil
+}
+
+// register makes an endpoint and returns its id.
+func (s *system) register(fields map[string]any) string {
+	s.t.Helper()
+	if fields["url"] == nil {
+		fields["url"] = s.receiver.url("/hook")
+	}
+	if fields["events"] == nil {
+		fields["events"] = []string{"*"}
+	}
+	a := s.call("POST", "/api/v1/webhooks", fields)
+	require.Equal(s.t, http.StatusCreated, a.status, a.body)
+	return a.body["id"].(string)
+}
+
+// emit posts an event and returns its id and the ids of its deliveries.
+func (s *system) emit(eventType string, payload any) (event string, deliveries []string) {
+	s.t.Helper()
+	a := s.call("POST", "/api/v1/events", map[string]any{"event_type": eventType, "payload": payload})
+	require.Equal(s.t, http.StatusAccepted, a.status, a.body)
+	for _, d := range a.body["deliveries"].([]any) {
+		deliveries = append(deliveries, d.(map[string]any)["id"].(string))
+	}
+	return a.body["id"].(string), deliveries
+}
+
+// until waits for a delivery to reach a status and returns it.
+func (s *system) until(delivery, status string) map[string]any {
+	s.t.Helper()
+	var last answer
+	require.Eventually(s.t, func() bool {
+		last = s.call("GET", "/api/v1/deliveries/"+delivery, nil)
+		return last.body["status"] == status
+	}, patience, 20*time.Millisecond, "delivery %s does not become %s: %v", delivery, status, &last)
+	return last.body
+}
+
+// list reads a list whole.
+func (s *system) list(path string) []map[string]any {
+	s.t.Helper()
+	a := s.call("GET", path, nil)
+	require.Equal(s.t, http.StatusOK, a.status, a.body)
+	data := make([]map[string]any, 0)
+	for _, d := range a.body["data"].([]any) {
+		data = append(data, d.(map[string]any))
+	}
+	return data
+}
