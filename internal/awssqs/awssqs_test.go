@@ -44,7 +44,7 @@ type bundle struct {
 
 // setup makes both queues, whose messages stay invisible for a minute and move
 // after three receives. The SDK makes each call once.
-func setup(t *testing.T, o Options) *bundle {
+func setup(t testing.TB, o Options) *bundle {
 	t.Helper()
 	db, err := store.OpenMemory()
 	require.NoError(t, err)

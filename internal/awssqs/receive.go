@@ -43,17 +43,17 @@ func (q *Queues) releaseBatch(ctx context.Context, batch []hook.Release) []resul
 	}))
 }
 
-// ReceiveDead takes up to max messages (at most ten) out of the dead-letter
+// ReceiveDead takes up to limit messages (at most ten) out of the dead-letter
 // queue; none is no error. They come back after the queue's visibility timeout
 // unless they are deleted.
-func (q *Queues) ReceiveDead(ctx context.Context, max int) ([]hook.Received, error) {
+func (q *Queues) ReceiveDead(ctx context.Context, limit int) ([]hook.Received, error) {
 	url, err := q.dead.url(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    url,
-		MaxNumberOfMessages:         int32(min(max, maxEntries)),
+		MaxNumberOfMessages:         int32(min(limit, maxEntries)),
 		WaitTimeSeconds:             int32(q.deadWait / time.Second),
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 	})

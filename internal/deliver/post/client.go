@@ -32,6 +32,11 @@ const (
 	maxIdle        = 512
 	maxIdlePerHost = 64
 	idleTimeout    = 90 * time.Second
+	// An HTTP/2 connection that has been silent for pingAfter is asked for a
+	// sign of life, and closed when none comes within pingTimeout: all posts to
+	// a host share it, so a dead one would let each of them time out.
+	pingAfter   = 10 * time.Second
+	pingTimeout = 5 * time.Second
 )
 
 // Options are what a Client is made of. The zero value is strict and trusts
@@ -62,6 +67,7 @@ func New(o Options) *Client {
 		MaxIdleConnsPerHost:    maxIdlePerHost,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxResponseHeader,
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: pingAfter, PingTimeout: pingTimeout},
 	}}
 }
 
@@ -114,7 +120,7 @@ func (c *Client) Post(ctx context.Context, r Request) Result {
 	if err != nil {
 		res := Result{Duration: took}
 		switch {
-		case context.Cause(timed) == errTimeout:
+		case errors.Is(context.Cause(timed), errTimeout):
 			res.Outcome, res.Reason = hook.OutcomeTimeout, timeoutReason(r.Timeout)
 		case ctx.Err() != nil:
 			res.Outcome, res.Reason = hook.OutcomeOther, "cancelled"
