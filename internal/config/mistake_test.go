@@ -84,7 +84,7 @@ event_types:
   - name: user.created
   - description: nameless
   - name:
-    describtion: x
+    describe: x
   - plain
 `,
 	})
@@ -117,7 +117,7 @@ event_types:
   config/webhooks.yaml:13: event_types: "user.created" comes twice
   config/webhooks.yaml:14: event_types: an event type needs a name
   config/webhooks.yaml:15: event_types: name: has no value
-  config/webhooks.yaml:16: event_types: unknown key "describtion"
+  config/webhooks.yaml:16: event_types: unknown key "describe"
   config/webhooks.yaml:17: event_types: has to be keys and values
   DLQ_RETENTION_DAYS: "0" is not a whole number from 1 to 3650
   HOST: "http://x" is not an address or a host name
@@ -170,11 +170,15 @@ func TestMistakesBetweenValues(t *testing.T) {
 		want  string
 	}{
 		{
-			"a variable against the built-in cap", config.Serve, env{"RETRY_INITIAL_DELAY": "301"}, nil,
+			"a variable against the built-in cap", config.Serve,
+			env{"RETRY_INITIAL_DELAY": "301"},
+			nil,
 			"RETRY_INITIAL_DELAY: default retry policy: initial_delay 301 is longer than max_delay 300",
 		},
 		{
-			"a variable against a file's cap", config.Serve, env{"RETRY_INITIAL_DELAY": "21"}, retryYAML,
+			"a variable against a file's cap", config.Serve,
+			env{"RETRY_INITIAL_DELAY": "21"},
+			retryYAML,
 			"RETRY_INITIAL_DELAY: default retry policy: initial_delay 21 is longer than max_delay 20",
 		},
 		{
@@ -183,7 +187,9 @@ func TestMistakesBetweenValues(t *testing.T) {
 			"config/retry.yaml:3: default retry policy: initial_delay 1 is longer than max_delay 0.5",
 		},
 		{
-			"one queue for both", config.Serve, env{"POSTHORN_DLQ_URL": "posthorn-deliveries"}, nil,
+			"one queue for both", config.Serve,
+			env{"POSTHORN_DLQ_URL": "posthorn-deliveries"},
+			nil,
 			`POSTHORN_DLQ_URL: queue and dead-letter queue are the same: "posthorn-deliveries"`,
 		},
 		{
@@ -199,11 +205,15 @@ func TestMistakesBetweenValues(t *testing.T) {
 			`POSTHORN_DLQ_URL: "dead" has to be a URL in a Lambda function`,
 		},
 		{
-			"a folder that is not there", config.Serve, env{"POSTHORN_CONFIG_DIR": "/nowhere/at/all"}, nil,
+			"a folder that is not there", config.Serve,
+			env{"POSTHORN_CONFIG_DIR": "/nowhere/at/all"},
+			nil,
 			`POSTHORN_CONFIG_DIR: "/nowhere/at/all" cannot be read: no such file or directory`,
 		},
 		{
-			"a folder that is a file", config.Serve, env{"POSTHORN_CONFIG_DIR": "config_test.go"}, nil,
+			"a folder that is a file", config.Serve,
+			env{"POSTHORN_CONFIG_DIR": "config_test.go"},
+			nil,
 			`POSTHORN_CONFIG_DIR: "config_test.go" is not a folder`,
 		},
 	} {

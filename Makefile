@@ -1,0 +1,138 @@
+# Everything here needs Go and make alone, but for `race` (a C compiler).
+# `make help` lists the targets.
+
+GO ?= go
+.DEFAULT_GOAL := help
+
+# No cgo: binaries are static, and a machine without a C compiler will do.
+export CGO_ENABLED = 0
+
+# -buildvcs=false: what is built does not depend on whether git is there.
+BUILD_FLAGS := -trimpath -buildvcs=false -ldflags "-s -w"
+# lambda.norpc leaves out what only the retired go1.x runtime needs.
+FUNCTION_FLAGS := -tags lambda.norpc $(BUILD_FLAGS)
+FUNCTIONS := api deliver dlq-sweeper
+
+# Tools are pinned in a module of their own.
+TOOL := $(GO) tool -modfile=tools/go.mod
+
+# Limits that `make size` holds: of a bootstrap, in bytes.
+MAX_BOOTSTRAP := 12582912
+
+FUZZTIME ?= 10s
+BENCH ?= .
+ARGS ?=
+
+##@ Every day
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-zA-Z_-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: run
+run: bin/posthorn ## Run everything on this machine; ARGS="--port 9000" adds flags
+	@exec bin/posthorn local $(ARGS)
+
+.PHONY: build
+build: bin/posthorn bin/loadtest functions ## Build the programs into bin/ and the functions into build/
+
+.PHONY: bin/posthorn bin/loadtest
+bin/posthorn bin/loadtest:
+	$(GO) build $(BUILD_FLAGS) -o $@ ./cmd/$(@F)
+
+.PHONY: functions
+functions: ## Build the three functions for this machine's processor, or for GOARCH
+	@for name in $(FUNCTIONS); do \
+		GOOS=linux $(GO) build $(FUNCTION_FLAGS) -o build/$$name/bootstrap ./functions/$$name || exit 1; \
+	done
+
+##@ Checks
+
+.PHONY: test
+test: functions ## Run the unit, integration and end-to-end tests
+	$(GO) test -timeout 5m ./...
+
+.PHONY: race
+race: functions ## Run the same tests with the race detector
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
+
+.PHONY: vet
+vet: ## Run go vet
+	$(GO) vet ./...
+
+.PHONY: fmt
+fmt: ## Format the code
+	$(TOOL) gofumpt -w .
+
+.PHONY: fmt-check
+fmt-check: ## Name the files that are not formatted, and fail if there are any
+	@files=$$($(TOOL) gofumpt -l .) || exit 1; \
+	if [ -n "$$files" ]; then echo "not formatted (run make fmt):"; echo "$$files"; exit 1; fi
+
+.PHONY: lint
+lint: ## Run the linters
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (10s)
+	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd functions internal); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
+			echo "== $$(dirname $$file) $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$$(dirname $$file) || exit 1; \
+		done; \
+	done
+
+.PHONY: ci
+ci: ## Run everything that has to be green before a merge
+	.ci/run
+
+##@ Figures
+
+.PHONY: bench
+bench: ## Run the benchmarks; BENCH=Load picks some
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: load
+load: bin/posthorn bin/loadtest ## Measure a fresh local Posthorn under load; ARGS="run --rate 500" chooses the run
+	@dir=$$(mktemp -d); \
+	bin/posthorn local --port 18000 --aws-port 14566 --data "$$dir/data" >"$$dir/log" 2>&1 & pid=$$!; \
+	trap 'kill $$pid 2>/dev/null; wait $$pid; rm -rf "$$dir"' EXIT; \
+	until grep -q 18000 "$$dir/log"; do \
+		kill -0 $$pid 2>/dev/null || { cat "$$dir/log"; exit 1; }; sleep 0.1; \
+	done; \
+	bin/loadtest $(or $(ARGS),suite) --url http://127.0.0.1:18000
+
+.PHONY: size
+size: ## Print the size of each function, and fail over 12 MiB
+	@for arch in arm64 amd64; do for name in $(FUNCTIONS); do \
+		file=build/$$arch/$$name/bootstrap; \
+		GOOS=linux GOARCH=$$arch $(GO) build $(FUNCTION_FLAGS) -o $$file ./functions/$$name || exit 1; \
+		bytes=$$(wc -c <$$file); \
+		awk -v n=$$bytes -v what="$$arch $$name" 'BEGIN { printf "%-18s %6.2f MiB\n", what, n / 1048576 }'; \
+		if [ $$bytes -gt $(MAX_BOOTSTRAP) ]; then echo "over $(MAX_BOOTSTRAP) bytes: $$file"; exit 1; fi; \
+	done; done
+
+##@ Housekeeping
+
+.PHONY: clean
+clean: ## Remove what was built; the data in .posthorn/ stays
+	rm -rf bin build .aws-sam
+
+# What `sam build` calls, with ARTIFACTS_DIR set. It does not say for which
+# processor: an Architecture of x86_64 takes LAMBDA_GOARCH=amd64 in the
+# environment.
+LAMBDA_GOARCH ?= arm64
+
+define bundle
+	GOOS=linux GOARCH=$(LAMBDA_GOARCH) $(GO) build $(FUNCTION_FLAGS) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$(1)
+	mkdir -p "$(ARTIFACTS_DIR)/config"
+	cp config/*.yaml "$(ARTIFACTS_DIR)/config/"
+endef
+
+.PHONY: build-ApiFunction build-DeliverFunction build-DlqSweeperFunction
+build-ApiFunction:
+	$(call bundle,api)
+build-DeliverFunction:
+	$(call bundle,deliver)
+build-DlqSweeperFunction:
+	$(call bundle,dlq-sweeper)
