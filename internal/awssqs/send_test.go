@@ -260,15 +260,19 @@ func TestConcurrentSendsTravelTogether(t *testing.T) {
 // BenchmarkSend sends one message at a time from 64 goroutines to the local
 // stand-in, and says how many messages a call carried.
 func BenchmarkSend(b *testing.B) {
-	q := setup(b, Options{})
-	b.ReportAllocs()
-	b.SetParallelism(32)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if err := q.Send(b.Context(), outgoings(1))[0].Err; err != nil {
-				b.Error(err)
-			}
-		}
-	})
-	b.ReportMetric(float64(b.N)/float64(max(q.wire.Calls("SendMessageBatch"), 1)), "messages/call")
+	for _, parallel := range []int{1, 2, 4, 16} {
+		b.Run(fmt.Sprintf("parallel=%d", parallel), func(b *testing.B) {
+			q := setup(b, Options{Parallel: parallel})
+			b.ReportAllocs()
+			b.SetParallelism(32)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := q.Send(b.Context(), outgoings(1))[0].Err; err != nil {
+						b.Error(err)
+					}
+				}
+			})
+			b.ReportMetric(float64(b.N)/float64(max(q.wire.Calls("SendMessageBatch"), 1)), "messages/call")
+		})
+	}
 }
