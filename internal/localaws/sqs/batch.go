@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"slices"
 )
 
@@ -183,7 +184,7 @@ func (s *Server) send(c *call, entries []entry, sent []stored, errs []error) err
 		return err
 	}
 	if err := s.enqueue(q, added[:len(entries)], entries); err != nil {
-		return joinWait(err, commit)
+		return errors.Join(err, commit.Wait())
 	}
 	return commit.Wait()
 }

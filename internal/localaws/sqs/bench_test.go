@@ -74,7 +74,7 @@ func benchServer(b *testing.B, waiting int) *Server {
 }
 
 // fill enqueues messages of 1 KB as send does, but without waiting for each.
-func fill(b *testing.B, s *Server, n int) {
+func fill(b tester, s *Server, n int) {
 	b.Helper()
 	q := s.queues["bench"]
 	body := []byte(strings.Repeat("x", 1024))

@@ -4,15 +4,8 @@ import (
 	"bytes"
 	"crypto/md5"
 	"encoding/binary"
-	"encoding/hex"
 	"slices"
 )
-
-// appendMD5 appends the hexadecimal MD5 of b's part [from:] in its place.
-func appendMD5(b []byte, data []byte) []byte {
-	sum := md5.Sum(data)
-	return hex.AppendEncode(b, sum[:])
-}
 
 // attributesMD5 returns the digest of message attributes that SDKs compare: of
 // each, in the order of the names, the name, the type and the value with their

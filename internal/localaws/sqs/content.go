@@ -5,11 +5,8 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/binary"
-	"errors"
 	"strings"
 	"unicode/utf8"
-
-	"posthorn/internal/localaws/store"
 )
 
 // size is what an entry counts for against the limits: its body and the
@@ -186,6 +183,3 @@ func randomID() [16]byte {
 	rand.Read(b[:]) // never fails: see its documentation
 	return newID(binary.LittleEndian.Uint64(b[:8]), binary.LittleEndian.Uint64(b[8:]))
 }
-
-// joinWait waits for a commit whose messages are refused after all.
-func joinWait(err error, commit store.Commit) error { return errors.Join(err, commit.Wait()) }

@@ -152,7 +152,7 @@ func (t *moveTask) fail(reason string) { t.status, t.failure = moveFailed, reaso
 // message, with an id, a time of sending and a receive count of its own. It
 // returns why it could not.
 func (s *Server) moveOne(t *moveTask, source *queue, m *message) (failure string) {
-	v, err := s.load1(source, m)
+	v, err := s.fetch(source, m)
 	if err != nil {
 		return err.Error()
 	}

@@ -188,8 +188,6 @@ func (s *Server) change(url []byte, edit func(*queue) error) error {
 		q.settings = before
 		return err
 	}
-	s.advance(q)
-	s.arm(q)
 	return nil
 }
 
@@ -211,6 +209,7 @@ func (s *Server) deleteQueue(c *call) error {
 		return err
 	}
 	delete(s.queues, q.name)
+	delete(s.moves, q.arn)
 	now := s.millis()
 	for name, at := range s.deleted {
 		if now-at >= recently {

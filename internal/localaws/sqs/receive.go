@@ -54,6 +54,10 @@ func (s *Server) receive(ctx context.Context, find func() (*queue, error), p pol
 	wait := p.wait.or(q.wait)
 	var timer *time.Timer
 	for last := wait == 0; ; {
+		if q.gone {
+			s.mu.Unlock()
+			return nil, errNoQueue()
+		}
 		got, again, err := s.take(q, p, wait == 0)
 		if q.visible > 0 {
 			q.wake()
@@ -72,6 +76,8 @@ func (s *Server) receive(ctx context.Context, find func() (*queue, error), p pol
 			continue
 		}
 		if again {
+			s.mu.Unlock() // let others in
+			s.mu.Lock()
 			continue
 		}
 		if last || s.closed {
@@ -96,10 +102,6 @@ func (s *Server) receive(ctx context.Context, find func() (*queue, error), p pol
 		}
 		s.mu.Lock()
 		s.unwait(q, w)
-		if q.gone {
-			s.mu.Unlock()
-			return nil, errNoQueue()
-		}
 		if left {
 			// It may have been signalled too: then another has to go.
 			q.wake()

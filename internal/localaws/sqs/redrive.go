@@ -28,7 +28,7 @@ type burial struct {
 // deleted and set again under the target in the same batch. It keeps its id,
 // its time of sending and its receive count.
 func (s *Server) bury(b *store.Batch, q, target *queue, m *message, done *burial) error {
-	v, err := s.load1(q, m)
+	v, err := s.fetch(q, m)
 	if err != nil {
 		return err
 	}
@@ -43,9 +43,9 @@ func (s *Server) bury(b *store.Batch, q, target *queue, m *message, done *burial
 	return nil
 }
 
-// load1 reads one message. One that the store has not is dropped, since it
+// fetch reads one message. One that the store has not is dropped, since it
 // would stand in the way of all behind it for good.
-func (s *Server) load1(q *queue, m *message) (*stored, error) {
+func (s *Server) fetch(q *queue, m *message) (*stored, error) {
 	value, ok, err := s.store.Get(appendKey(nil, messagePrefix, q.uid, m.seq))
 	if err != nil {
 		return nil, fmt.Errorf("read message to move: %w", err)

@@ -158,15 +158,43 @@ func TestADeletedQueueLeavesNothingInTheStore(t *testing.T) {
 	p.send(t, "other", "expires while the process is down", 0)
 	p.receive(t, "other", nil)
 	p.do(t, "DeleteQueue", map[string]any{"QueueUrl": queueURL("q")})
+	require.Len(t, p.keys(t), 4, "the epoch, and the other queue with a message and its receives")
 	p.stop(t)
 	clock.Advance(time.Minute)
 	p = start(t, fs, clock)
-	var keys []string
-	require.NoError(t, p.db.Range([]byte("sqs/"), after("sqs/"), false, func(key, _ []byte) (bool, error) {
+	require.Equal(t, []string{"sqs/epoch", "sqs/q/other"}, p.keys(t))
+	p.stop(t)
+}
+
+// keys are all keys of queues in the store.
+func (p *process) keys(tb tester) (keys []string) {
+	tb.Helper()
+	require.NoError(tb, p.db.Range([]byte("sqs/"), after("sqs/"), false, func(key, _ []byte) (bool, error) {
 		keys = append(keys, string(key))
 		return true, nil
 	}))
-	require.Equal(t, []string{"sqs/epoch", "sqs/q/other"}, keys)
+	return keys
+}
+
+func TestAHandleOfAForgottenReceiveDoesNotChangeVisibility(t *testing.T) {
+	t.Parallel()
+	fs, clock := vfs.NewCrashableMem(), newTestClock()
+	p := start(t, fs, clock)
+	p.create(t, "q", nil)
+	p.send(t, "q", "x", 0)
+	forgotten := p.receive(t, "q", nil)
+	require.Len(t, forgotten, 1)
+	survives := fs.CrashClone(vfs.CrashCloneCfg{})
+	p.stop(t)
+	p = start(t, survives, clock)
+	got := p.receive(t, "q", nil)
+	require.Len(t, got, 1)
+	require.Equal(t, "1", got[0].Attributes["ApproximateReceiveCount"], "the first receive did not reach the disk")
+	out := p.do(t, "ChangeMessageVisibilityBatch", map[string]any{"QueueUrl": queueURL("q"), "Entries": []map[string]any{
+		{"Id": "a", "ReceiptHandle": forgotten[0].ReceiptHandle, "VisibilityTimeout": 0},
+	}})
+	require.NotContains(t, out, "Successful")
+	require.Equal(t, counts{inFlight: 1}, p.depth(t, "q"))
 	p.stop(t)
 }
 
