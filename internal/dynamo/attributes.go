@@ -45,6 +45,13 @@ func getTime(it item, name string) time.Time {
 	return time.Time{}
 }
 
+func getList(it item, name string) []types.AttributeValue {
+	if v, ok := it[name].(*types.AttributeValueMemberL); ok {
+		return v.Value
+	}
+	return nil
+}
+
 func getMap(it item, name string) item {
 	if v, ok := it[name].(*types.AttributeValueMemberM); ok {
 		return v.Value

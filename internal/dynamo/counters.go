@@ -25,16 +25,15 @@ const (
 	ctBucket    = "h#" // bucket of the histogram
 	ctHistSum   = "hs" // microseconds
 	ctHistCount = "hc"
-	ctLag       = "l" // and the minute modulo lagSlots: a set of lagMark
+	ctLag       = "l" // and the minute's slot: a set of marks
 )
 
 const (
 	// maxEventTypes bounds the counters' size: what comes after is counted as
 	// metrics.OtherType.
 	maxEventTypes = 200
-	// lagSlots is how many minutes have a place for their lags; each write
-	// clears the one two minutes ahead.
-	lagSlots = 4
+	// lagSlots is how many sets of lags there are; see lagSlot.
+	lagSlots = 8
 	// lagStep is how far apart the marks of two lags are: a tenth.
 	lagStep = 1.1
 	lagBase = time.Millisecond
@@ -148,12 +147,25 @@ func (u *update) addValue(attribute string, v types.AttributeValue) {
 	u.adds = append(u.adds, u.name(attribute)+" "+value)
 }
 
-// lag notes a lag in its minute's set, and clears the set that is next but one.
+// lag notes a lag in its minute's set, and clears all sets but that one and
+// the one of the minute before.
 func (u *update) lag(at time.Time, lag time.Duration) {
 	minute := at.Unix() / 60
 	mark := minute*lagMark + int64(lagSteps(lag))
-	u.addValue(ctLag+strconv.FormatInt(minute%lagSlots, 10), &types.AttributeValueMemberNS{Value: []string{strconv.FormatInt(mark, 10)}})
-	u.removes = append(u.removes, u.name(ctLag+strconv.FormatInt((minute+2)%lagSlots, 10)))
+	u.addValue(ctLag+strconv.Itoa(lagSlot(minute)), &types.AttributeValueMemberNS{Value: []string{strconv.FormatInt(mark, 10)}})
+	for slot := range lagSlots {
+		if slot != lagSlot(minute) && slot != lagSlot(minute-1) {
+			u.removes = append(u.removes, u.name(ctLag+strconv.Itoa(slot)))
+		}
+	}
+}
+
+// lagSlot is the set that a minute's lags go to: never the set of the minute
+// before, and otherwise so irregular that no schedule, however regular, keeps
+// adding to one set that nothing else clears.
+func lagSlot(minute int64) int {
+	const golden = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio
+	return int(uint64(minute)*golden>>62)<<1 | int(minute&1)
 }
 
 func (u *update) expression() string {

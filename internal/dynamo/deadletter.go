@@ -62,6 +62,9 @@ func decodeDeadLetter(tenant string, it item) *hook.DeadLetter {
 
 // DeadLetter reads an entry; hook.ErrNotFound when there is none.
 func (t *Table) DeadLetter(ctx context.Context, tenant, id string) (*hook.DeadLetter, error) {
+	if !hook.ValidID(hook.DeadLetterPrefix, id) {
+		return nil, fmt.Errorf("dead letter %q: %w", id, hook.ErrNotFound)
+	}
 	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: t.name, Key: deadLetterKey(tenant, id), ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return nil, fmt.Errorf("read dead letter %s: %w", id, err)
@@ -75,50 +78,39 @@ func (t *Table) DeadLetter(ctx context.Context, tenant, id string) (*hook.DeadLe
 // ListDeadLetters lists a tenant's entries, newest first. next is where the
 // next page goes on; empty at the end.
 func (t *Table) ListDeadLetters(ctx context.Context, f hook.DeadLetterFilter, p hook.Page) (entries []*hook.DeadLetter, next string, err error) {
-	low, high := "0", "~"
-	if !f.Since.IsZero() {
-		low = lowest(f.Since)
-	}
-	if !f.Until.IsZero() {
-		high = lowest(f.Until)
-	}
-	if p.After != "" && ulid(p.After) < high {
-		high = ulid(p.After)
-	}
-	names, values, filter := map[string]string{}, item{}, ""
+	from, below := ulidSpan(f.Since, f.Until, ulid(p.After))
+	conditions := where(nil, dqType, f.EventType)
 	if f.EndpointID != "" {
-		filter, names["#ep"], values[":ep"] = "#ep = :ep", dqEndpoint, str(ulid(f.EndpointID))
-	}
-	if f.EventType != "" {
-		if filter != "" {
-			filter += " AND "
-		}
-		filter += "#et = :et"
-		names["#et"], values[":et"] = dqType, str(f.EventType)
+		conditions = where(conditions, dqEndpoint, ulid(f.EndpointID))
 	}
 	searches := make([]search, shards)
 	for i := range searches {
-		searches[i] = search{pk: deadLettersPK(f.Tenant, strconv.Itoa(i)), from: low, below: high}
-		if filter != "" {
-			searches[i].filter, searches[i].filterNames, searches[i].filterVals = filter, names, values
-		}
+		searches[i] = search{pk: deadLettersPK(f.Tenant, strconv.Itoa(i)), from: from, below: below, conditions: conditions}
 	}
-	items, more, err := t.page(ctx, searches, p.Limit)
+	items, next, err := t.page(ctx, searches, p.Limit, maxAnswerBytes)
 	if err != nil {
 		return nil, "", fmt.Errorf("list dead letters: %w", err)
 	}
 	for _, it := range items {
 		entries = append(entries, decodeDeadLetter(f.Tenant, it))
 	}
-	if more && len(entries) > 0 {
-		next = entries[len(entries)-1].ID
+	if next != "" {
+		next = hook.DeadLetterPrefix + next
 	}
 	return entries, next, nil
 }
 
-// PutDeadLetter stores an entry; the same again changes nothing.
+// PutDeadLetter stores an entry, unless there is one of that id.
 func (t *Table) PutDeadLetter(ctx context.Context, e *hook.DeadLetter) error {
-	if _, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{TableName: t.name, Item: encodeDeadLetter(e)}); err != nil {
+	err := t.put(ctx, &types.Put{
+		TableName: t.name, Item: encodeDeadLetter(e),
+		ConditionExpression:       aws.String("attribute_not_exists(PK) OR expires_at <= :now"),
+		ExpressionAttributeValues: item{":now": num(t.now().Unix())},
+	})
+	if _, no := refused(err, 0); no {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("store dead letter %s: %w", e.ID, err)
 	}
 	return nil
@@ -126,11 +118,16 @@ func (t *Table) PutDeadLetter(ctx context.Context, e *hook.DeadLetter) error {
 
 // DeleteDeadLetter removes an entry; hook.ErrNotFound when there is none.
 func (t *Table) DeleteDeadLetter(ctx context.Context, tenant, id string) error {
-	_, err := t.client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+	if !hook.ValidID(hook.DeadLetterPrefix, id) {
+		return fmt.Errorf("dead letter %q: %w", id, hook.ErrNotFound)
+	}
+	// A transaction, for its token: after a lost answer the SDK's retry of a
+	// plain delete would find nothing to delete.
+	err := t.transact(ctx, []types.TransactWriteItem{{Delete: &types.Delete{
 		TableName: t.name, Key: deadLetterKey(tenant, id),
 		ConditionExpression:       aws.String("attribute_exists(PK) AND (attribute_not_exists(expires_at) OR expires_at > :now)"),
 		ExpressionAttributeValues: item{":now": num(t.now().Unix())},
-	})
+	}}})
 	if _, no := refused(err, 0); no {
 		return fmt.Errorf("dead letter %s: %w", id, hook.ErrNotFound)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -59,9 +60,8 @@ func (t *Table) readRows(ctx context.Context, asked [][]hook.Ref) []gather.Resul
 }
 
 // SaveDelivery makes a write all or nothing. It returns hook.ErrConflict when
-// the row is not at the revision before the write's, or another write is under
-// way, and nil when the row carries this very write already: its answer was
-// lost.
+// the row is not at the revision before the write's, and nil when the row
+// carries this very write already: its answer was lost.
 func (t *Table) SaveDelivery(ctx context.Context, w hook.DeliveryWrite) error {
 	d := w.Delivery
 	condition, values := "r = :rev", item{":rev": num(d.Rev - 1)}
@@ -69,30 +69,38 @@ func (t *Table) SaveDelivery(ctx context.Context, w hook.DeliveryWrite) error {
 		// What has expired may still be there; nobody sees it.
 		condition, values = "attribute_not_exists(PK) OR expires_at <= :now", item{":now": num(t.now().Unix())}
 	}
-	row := encodeDelivery(d)
+	put := &types.Put{
+		TableName: t.name, Item: encodeDelivery(d), ConditionExpression: &condition, ExpressionAttributeValues: values,
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}
 	var err error
 	if extra := t.alongWith(w); len(extra) == 0 {
-		_, err = t.client.PutItem(ctx, &dynamodb.PutItemInput{
-			TableName: t.name, Item: row, ConditionExpression: &condition, ExpressionAttributeValues: values,
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		})
+		err = t.put(ctx, put) // at half a transaction's price
 	} else {
-		put := types.TransactWriteItem{Put: &types.Put{
-			TableName: t.name, Item: row, ConditionExpression: &condition, ExpressionAttributeValues: values,
-			ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-		}}
-		_, err = t.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: append([]types.TransactWriteItem{put}, extra...)})
-	}
-	if err == nil {
-		return nil
+		err = t.transact(ctx, append([]types.TransactWriteItem{{Put: put}}, extra...))
 	}
 	if old, no := refused(err, 0); no {
-		if old != nil && sameWrite(row, old) {
+		if old != nil && sameWrite(put.Item, old) {
 			return nil
 		}
-		return fmt.Errorf("save delivery %s: %w", d.ID(), hook.ErrConflict)
+		err = hook.ErrConflict
 	}
-	return fmt.Errorf("save delivery %s: %w", d.ID(), asConflict(err))
+	if err != nil {
+		return fmt.Errorf("save delivery %s: %w", d.ID(), err)
+	}
+	return nil
+}
+
+// put makes one write as it would be made in a transaction.
+func (t *Table) put(ctx context.Context, p *types.Put) error {
+	return t.whileBusy(ctx, func() error {
+		_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{
+			TableName: p.TableName, Item: p.Item,
+			ConditionExpression: p.ConditionExpression, ExpressionAttributeValues: p.ExpressionAttributeValues,
+			ReturnValuesOnConditionCheckFailure: p.ReturnValuesOnConditionCheckFailure,
+		})
+		return err
+	})
 }
 
 // sameWrite says whether the row that is there is the one that was to be
@@ -116,7 +124,7 @@ func (t *Table) alongWith(w hook.DeliveryWrite) []types.TransactWriteItem {
 		setExpiry(it, w.Delivery.ExpiresAt)
 		extra = append(extra, types.TransactWriteItem{Put: &types.Put{TableName: t.name, Item: it}})
 	}
-	if w.DropDeadLetter != "" {
+	if w.DropDeadLetter != "" && (w.AddDeadLetter == nil || w.AddDeadLetter.ID != w.DropDeadLetter) {
 		extra = append(extra, types.TransactWriteItem{Delete: &types.Delete{
 			TableName: t.name, Key: deadLetterKey(w.Delivery.Tenant, w.DropDeadLetter),
 		}})
@@ -129,7 +137,7 @@ func (t *Table) alongWith(w hook.DeliveryWrite) []types.TransactWriteItem {
 
 // Attempts reads the later attempts (number 2 and up), newest first.
 func (t *Table) Attempts(ctx context.Context, ref hook.Ref, newest int) ([]hook.Attempt, error) {
-	items, err := t.query(ctx, search{pk: attemptsPK(ref), from: "0", below: "~", limit: newest})
+	items, _, err := t.query(ctx, search{pk: attemptsPK(ref), from: "0", below: aboveAll, limit: newest})
 	if err != nil {
 		return nil, fmt.Errorf("read attempts of %s: %w", ref.ID(), err)
 	}
@@ -141,54 +149,67 @@ func (t *Table) Attempts(ctx context.Context, ref hook.Ref, newest int) ([]hook.
 }
 
 // ListDeliveries lists the deliveries of one endpoint of which something is
-// recorded, newest event first. next is where the next page goes on; empty at
-// the end.
+// recorded, newest event first. next, the id of a delivery, is where the next
+// page goes on; empty at the end. A page can end early, even with nothing on
+// it, when the filter lets little through.
 func (t *Table) ListDeliveries(ctx context.Context, f hook.DeliveryFilter, p hook.Page) (deliveries []*hook.Delivery, next string, err error) {
-	low, high := "", "~"
-	if !f.Since.IsZero() {
-		low = lowest(f.Since)
+	after := ""
+	if p.After != "" {
+		ref, err := hook.ParseDeliveryID(f.Tenant, p.After)
+		if err != nil {
+			return nil, "", fmt.Errorf("list deliveries: %w", err)
+		}
+		after = ulid(ref.EventID)
 	}
-	if !f.Until.IsZero() {
-		high = lowest(f.Until)
-	}
-	if p.After != "" && ulid(p.After) < high {
-		high = ulid(p.After)
-	}
+	from, below := ulidSpan(f.Since, f.Until, after)
 	if f.Status == hook.Retrying || f.Status == hook.Held {
-		return t.listByStatus(ctx, f, p, low, high)
+		deliveries, next, err = t.listByStatus(ctx, f, p.Limit, from, below)
+	} else {
+		deliveries, next, err = t.listRows(ctx, f, p.Limit, from, below)
 	}
-	filter, names, values := deliveryFilter(f)
+	if err != nil {
+		return nil, "", fmt.Errorf("list deliveries: %w", err)
+	}
+	if next != "" {
+		next = hook.Ref{Tenant: f.Tenant, EventID: next, EndpointID: f.EndpointID}.ID()
+	}
+	return deliveries, next, nil
+}
+
+// listRows lists through the rows. next is an event's id.
+func (t *Table) listRows(ctx context.Context, f hook.DeliveryFilter, limit int, from, below string) (deliveries []*hook.Delivery, next string, err error) {
+	conditions := where(where(nil, dlStatus, string(f.Status)), dlType, f.EventType)
 	searches := make([]search, shards)
 	for i := range searches {
 		searches[i] = search{
-			pk: deliveriesPK(f.Tenant, f.EndpointID, strconv.Itoa(i)), from: deliverySKPrefix + low, below: deliverySKPrefix + high,
-			filter: filter, filterNames: names, filterVals: values,
+			pk:   deliveriesPK(f.Tenant, f.EndpointID, strconv.Itoa(i)),
+			from: deliverySKPrefix + from, below: deliverySKPrefix + below, conditions: conditions,
 		}
 	}
-	items, more, err := t.page(ctx, searches, p.Limit)
+	items, next, err := t.page(ctx, searches, limit, maxAnswerBytes)
 	if err != nil {
-		return nil, "", fmt.Errorf("list deliveries: %w", err)
+		return nil, "", err
 	}
 	for _, it := range items {
 		deliveries = append(deliveries, decodeDelivery(refOf(f.Tenant, f.EndpointID, it), it))
 	}
-	if more && len(deliveries) > 0 {
-		next = deliveries[len(deliveries)-1].EventID
+	if next != "" {
+		next = hook.EventPrefix + strings.TrimPrefix(next, deliverySKPrefix)
 	}
 	return deliveries, next, nil
 }
 
 // listByStatus lists through the index, which holds the few deliveries that
 // are in such a state among the many that are not. It trails the table by a
-// moment, so what it names is looked up.
-func (t *Table) listByStatus(ctx context.Context, f hook.DeliveryFilter, p hook.Page, low, high string) (deliveries []*hook.Delivery, next string, err error) {
+// moment, so what it names is looked up. next is an event's id.
+func (t *Table) listByStatus(ctx context.Context, f hook.DeliveryFilter, limit int, from, below string) (deliveries []*hook.Delivery, next string, err error) {
 	searches := make([]search, shards)
 	for i := range searches {
-		searches[i] = search{pk: indexPK(f.Tenant, f.EndpointID, f.Status, strconv.Itoa(i)), from: max(low, "0"), below: high, index: true}
+		searches[i] = search{pk: indexPK(f.Tenant, f.EndpointID, f.Status, strconv.Itoa(i)), from: from, below: below, index: true}
 	}
-	items, more, err := t.page(ctx, searches, p.Limit)
+	items, next, err := t.page(ctx, searches, limit, maxAnswerBytes)
 	if err != nil {
-		return nil, "", fmt.Errorf("list %s deliveries: %w", f.Status, err)
+		return nil, "", err
 	}
 	refs := make([]hook.Ref, len(items))
 	for i, it := range items {
@@ -203,28 +224,8 @@ func (t *Table) listByStatus(ctx context.Context, f hook.DeliveryFilter, p hook.
 			deliveries = append(deliveries, d)
 		}
 	}
-	if more && len(refs) > 0 {
-		next = refs[len(refs)-1].EventID
+	if next != "" {
+		next = hook.EventPrefix + next
 	}
 	return deliveries, next, nil
-}
-
-func deliveryFilter(f hook.DeliveryFilter) (filter string, names map[string]string, values item) {
-	names, values = map[string]string{}, item{}
-	add := func(placeholder, attribute, v string) {
-		if v == "" {
-			return
-		}
-		if filter != "" {
-			filter += " AND "
-		}
-		filter += "#" + placeholder + " = :" + placeholder
-		names["#"+placeholder], values[":"+placeholder] = attribute, str(v)
-	}
-	add("status", dlStatus, string(f.Status))
-	add("type", dlType, f.EventType)
-	if filter == "" {
-		return "", nil, nil
-	}
-	return filter, names, values
 }

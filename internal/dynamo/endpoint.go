@@ -188,21 +188,19 @@ func (t *Table) DeleteEndpoint(ctx context.Context, tenant, id string) error {
 // ListEndpoints lists a tenant's endpoints, newest first. next is where the
 // next page goes on; empty at the end.
 func (t *Table) ListEndpoints(ctx context.Context, tenant string, p hook.Page) (eps []*hook.Endpoint, next string, err error) {
-	last := endpointSKPrefix + "~" // above every ULID
+	below := endpointSKPrefix + aboveAll
 	if p.After != "" {
-		last = endpointSK(p.After)
+		below = endpointSK(p.After)
 	}
-	items, err := t.query(ctx, search{
-		pk: endpointsPK(tenant), from: endpointSKPrefix, below: last, limit: p.Limit + 1, consistent: true,
-	})
+	items, next, err := t.page(ctx, []search{{pk: endpointsPK(tenant), from: endpointSKPrefix, below: below}}, p.Limit, maxAnswerBytes)
 	if err != nil {
 		return nil, "", fmt.Errorf("list endpoints: %w", err)
 	}
-	for _, it := range items[:min(len(items), p.Limit)] {
+	for _, it := range items {
 		eps = append(eps, decodeEndpoint(tenant, it))
 	}
-	if len(items) > p.Limit {
-		next = eps[len(eps)-1].ID
+	if next != "" {
+		next = hook.EndpointPrefix + strings.TrimPrefix(next, endpointSKPrefix)
 	}
 	return eps, next, nil
 }
@@ -233,18 +231,11 @@ func (t *Table) changeEndpoint(ctx context.Context, tenant string, change types.
 	if w := t.countEndpoints(counts); w != nil {
 		writes = append(writes, *w)
 	}
-	for n := 0; ; n++ {
-		_, err := t.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
-		if err == nil {
-			return nil
-		}
-		switch codes := cancelled(err); {
-		case len(codes) > 0 && codes[0] == conditionFailed:
-			return hook.ErrConflict
-		case !onlyConflicts(codes) || !t.pause(ctx, n):
-			return err
-		}
+	err := t.transact(ctx, writes)
+	if _, no := refused(err, 0); no {
+		return hook.ErrConflict
 	}
+	return err
 }
 
 // countEndpoints is the write that adds to the counts; nil when there is

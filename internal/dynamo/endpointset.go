@@ -67,8 +67,8 @@ func (t *Table) EndpointSet(ctx context.Context, tenant string) (*hook.EndpointS
 	}
 	set := &hook.EndpointSet{Version: version}
 	if version > 0 { // the first endpoint makes version 1
-		items, err := t.query(ctx, search{
-			pk: endpointsPK(tenant), from: endpointSKPrefix, below: endpointSKPrefix + "~", ascending: true, consistent: true,
+		items, _, err := t.query(ctx, search{
+			pk: endpointsPK(tenant), from: endpointSKPrefix, below: endpointSKPrefix + aboveAll, ascending: true,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("read endpoints: %w", err)

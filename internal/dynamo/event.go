@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -85,9 +86,12 @@ func units(bytes int) int { return (bytes + writeUnit - 1) / writeUnit }
 const maxBody = 1 << 20
 
 func unpack(packed []byte) ([]byte, error) {
-	body, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), maxBody))
+	body, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(packed)), maxBody+1))
 	if err != nil {
 		return nil, fmt.Errorf("inflate: %w", err)
+	}
+	if len(body) > maxBody {
+		return nil, fmt.Errorf("inflate: more than %d bytes", maxBody)
 	}
 	return body, nil
 }
@@ -193,88 +197,94 @@ func (t *Table) Event(ctx context.Context, tenant, id string) (*hook.Event, erro
 	return decodeEvent(tenant, out.Item)
 }
 
-// ListEvents lists a tenant's events, newest first, day by day. next is where
-// the next page goes on; empty at the end.
+// ListEvents lists a tenant's events, newest first. next is where the next
+// page goes on; empty at the end. A page can end early, even with nothing on
+// it, when the filter lets little through.
 func (t *Table) ListEvents(ctx context.Context, f hook.EventFilter, p hook.Page) (events []*hook.Event, next string, err error) {
-	from, below := t.eventRange(f, p)
-	var found []item
-	more, bytes := false, 0
-	for day := below; len(found) <= p.Limit && !more; day = day.Add(-time.Nanosecond).Truncate(24 * time.Hour) {
-		if !day.After(from) {
-			break
+	first, last := t.eventSpan(f, p)
+	from, below := ulidSpan(first, last, ulid(p.After))
+	room := maxAnswerBytes
+	// Day by day backwards, more of them at a time the longer nothing is found.
+	for days := 1; last.After(first); days = min(2*days, maxDays) {
+		var searches []search
+		for range days {
+			if !last.After(first) {
+				break
+			}
+			day := last.Add(-time.Nanosecond).Truncate(24 * time.Hour)
+			for i := range shards {
+				searches = append(searches, search{
+					pk: eventsPK(f.Tenant, day.Format(dayLayout), strconv.Itoa(i)), from: from, below: below,
+					conditions: where(nil, evType, f.Type),
+				})
+			}
+			last = day
 		}
-		start := day.Add(-time.Nanosecond).Truncate(24 * time.Hour)
-		var items []item
-		items, more, err = t.page(ctx, t.eventSearches(f, p, start, from, day), p.Limit+1-len(found))
+		// A page that is full looks for one more, to know whether it is the last.
+		full := len(events) == p.Limit
+		items, ended, err := t.page(ctx, searches, max(p.Limit-len(events), 1), room)
 		if err != nil {
 			return nil, "", fmt.Errorf("list events: %w", err)
 		}
+		if full && (len(items) > 0 || ended != "") {
+			return events, events[len(events)-1].ID, nil
+		}
 		for _, it := range items {
-			found = append(found, it)
-			bytes += size(it)
+			e, err := decodeEvent(f.Tenant, it)
+			if err != nil {
+				return nil, "", fmt.Errorf("list events: %w", err)
+			}
+			events = append(events, e)
+			room -= size(it)
 		}
-		more = more || bytes >= maxAnswerBytes
-	}
-	for _, it := range found[:min(len(found), p.Limit)] {
-		e, err := decodeEvent(f.Tenant, it)
-		if err != nil {
-			return nil, "", err
+		switch {
+		case ended != "":
+			return events, hook.EventPrefix + ended, nil
+		case room <= 0:
+			return events, events[len(events)-1].ID, nil
 		}
-		events = append(events, e)
 	}
-	if (more || len(found) > p.Limit) && len(events) > 0 {
-		next = events[len(events)-1].ID
-	}
-	return events, next, nil
+	return events, "", nil
 }
 
-// eventRange is the time that a list can hold events of: from inclusive, below
-// exclusive.
-func (t *Table) eventRange(f hook.EventFilter, p hook.Page) (from, below time.Time) {
+// maxDays is how many days are looked at at the same time at most: each takes
+// as many calls as it has shards.
+const maxDays = 4
+
+// eventSpan is the time that a page of a list can hold events of: first is
+// inclusive, last exclusive.
+func (t *Table) eventSpan(f hook.EventFilter, p hook.Page) (first, last time.Time) {
 	now := t.now().UTC()
-	// Clocks of environments differ a little, and an event can outlive its
-	// retention when it has died late.
-	below = now.Add(time.Minute)
-	from = now.Add(-2 * t.retention)
-	if f.Since.After(from) {
-		from = f.Since.UTC()
+	// Clocks of environments differ a little, and an event that has a dead
+	// letter outlives its retention.
+	first, last = now.Add(-2*t.retention), now.Add(time.Minute)
+	if f.Since.After(first) {
+		first = f.Since.UTC()
 	}
-	if !f.Until.IsZero() && f.Until.Before(below) {
-		below = f.Until.UTC()
+	if !f.Until.IsZero() && f.Until.Before(last) {
+		last = f.Until.UTC()
 	}
 	if p.After != "" {
-		if at := hook.IDTime(p.After).Add(time.Millisecond); at.Before(below) {
-			below = at
+		if at := hook.IDTime(p.After).Add(time.Millisecond); at.Before(last) {
+			last = at
 		}
 	}
-	return from, below
-}
-
-// eventSearches looks for events of one day, in [from, below).
-func (t *Table) eventSearches(f hook.EventFilter, p hook.Page, day, from, below time.Time) []search {
-	low, high := lowest(from), lowest(below)
-	if p.After != "" && ulid(p.After) < high {
-		high = ulid(p.After)
-	}
-	searches := make([]search, shards)
-	for i := range searches {
-		s := search{pk: eventsPK(f.Tenant, day.Format(dayLayout), fmt.Sprint(i)), from: low, below: high}
-		if f.Type != "" {
-			s.filter, s.filterNames, s.filterVals = "#t = :t", map[string]string{"#t": evType}, item{":t": str(f.Type)}
-		}
-		searches[i] = s
-	}
-	return searches
+	return first, last
 }
 
 // ExtendEvent lets an event expire no sooner than until. An event that is gone
 // stays gone.
 func (t *Table) ExtendEvent(ctx context.Context, tenant, id string, until time.Time) error {
-	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: t.name, Key: eventKey(tenant, id),
-		UpdateExpression:          aws.String("SET expires_at = :until"),
-		ConditionExpression:       aws.String("expires_at < :until"),
-		ExpressionAttributeValues: item{":until": num(until.Add(time.Second - 1).Unix())},
+	it := item{}
+	setExpiry(it, until)
+	err := t.whileBusy(ctx, func() error {
+		_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+			TableName: t.name, Key: eventKey(tenant, id),
+			UpdateExpression:          aws.String("SET expires_at = :until"),
+			ConditionExpression:       aws.String("expires_at < :until AND expires_at > :now"),
+			ExpressionAttributeValues: item{":until": it[TTL], ":now": num(t.now().Unix())},
+		})
+		return err
 	})
 	if _, no := refused(err, 0); no {
 		return nil

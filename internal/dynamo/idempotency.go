@@ -3,9 +3,7 @@ package dynamo
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -59,38 +57,37 @@ func (t *Table) PutEventWithKey(ctx context.Context, e *hook.Event, k *hook.Idem
 		}},
 		{Put: &types.Put{TableName: t.name, Item: it}},
 	}
-	for n := 0; ; n++ {
-		_, err := t.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
-		if err == nil {
-			return nil, nil
+	err = t.transact(ctx, writes)
+	if old, no := refused(err, 0); no {
+		found := decodeKey(k.Tenant, k.Key, old)
+		if found.EventID == e.ID {
+			return nil, nil // our own write, whose answer was lost
 		}
-		if old, no := refused(err, 0); no {
-			found := decodeKey(k.Tenant, k.Key, old)
-			if found.EventID == e.ID {
-				return nil, nil // our own write, whose answer was lost
-			}
-			return found, nil
-		}
-		if !errors.Is(asConflict(err), hook.ErrConflict) || !t.pause(ctx, n) {
-			return nil, fmt.Errorf("store event %s with key: %w", e.ID, err)
-		}
+		return found, nil
 	}
+	if err != nil {
+		return nil, fmt.Errorf("store event %s with key: %w", e.ID, err)
+	}
+	return nil, nil
 }
 
 // MarkKeySent notes that every message of the key's event is in the queue. A
 // key that has expired meanwhile stays as it is.
 func (t *Table) MarkKeySent(ctx context.Context, k *hook.IdempotencyKey) error {
-	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: t.name, Key: idempotencyKey(k.Tenant, k.Key),
-		UpdateExpression:          aws.String("SET s = :yes"),
-		ConditionExpression:       aws.String("e = :event"),
-		ExpressionAttributeValues: item{":yes": &types.AttributeValueMemberBOOL{Value: true}, ":event": str(k.EventID)},
+	err := t.whileBusy(ctx, func() error {
+		_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+			TableName: t.name, Key: idempotencyKey(k.Tenant, k.Key),
+			UpdateExpression:          aws.String("SET s = :yes"),
+			ConditionExpression:       aws.String("e = :event"),
+			ExpressionAttributeValues: item{":yes": &types.AttributeValueMemberBOOL{Value: true}, ":event": str(k.EventID)},
+		})
+		return err
 	})
 	if _, no := refused(err, 0); no {
 		return nil
 	}
 	if err != nil {
-		return fmt.Errorf("mark key of event %s: %w", strings.TrimPrefix(k.EventID, hook.EventPrefix), err)
+		return fmt.Errorf("mark key of event %s: %w", k.EventID, err)
 	}
 	return nil
 }

@@ -42,7 +42,7 @@ func ulid(id string) string { return id[strings.IndexByte(id, '_')+1:] }
 // shard spreads ULIDs. It looks at a character above the lowest ten bits, so
 // that ids which differ in their lowest bits only stay together.
 func shard(ulid string) string {
-	return strconv.Itoa(strings.IndexByte("0123456789ABCDEFGHJKMNPQRSTVWXYZ", ulid[ulidLen-3]) % shards)
+	return strconv.Itoa(strings.IndexByte(alphabet, ulid[ulidLen-3]) % shards)
 }
 
 func endpointsPK(tenant string) string { return "T#" + tenant }
@@ -120,11 +120,37 @@ func countersKey(shard int) item { return key("METRICS#"+strconv.Itoa(shard), co
 
 func endpointCountsKey() item { return key("METRICS#ENDPOINTS", countersSK) }
 
-// lowest returns the smallest ULID of the moment t; all ULIDs made before t
-// are below it.
+// aboveAll is above every ULID.
+const aboveAll = "~"
+
+// ulidSpan returns the bounds of the ULIDs from since, inclusive, to until,
+// exclusive, both of which may be zero, and below the ULID after, which may be
+// empty.
+func ulidSpan(since, until time.Time, after string) (from, below string) {
+	from, below = "0", aboveAll
+	if !since.IsZero() {
+		from = lowest(since)
+	}
+	if !until.IsZero() {
+		below = lowest(until)
+	}
+	if after != "" {
+		below = min(below, after)
+	}
+	return from, below
+}
+
+// alphabet is that of a ULID's characters (https://github.com/ulid/spec).
+const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+// lowest returns the smallest ULID of the moment t, or of the first whole
+// millisecond after it: ULIDs count those alone. All ULIDs of moments before t
+// are below it, all others are not.
 func lowest(t time.Time) string {
-	const alphabet = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 	ms := max(t.UnixMilli(), 0)
+	if t.After(time.UnixMilli(ms)) {
+		ms++
+	}
 	b := []byte(strings.Repeat("0", ulidLen))
 	for i := 9; i >= 0; i-- {
 		b[i] = alphabet[ms&31]

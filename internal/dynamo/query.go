@@ -9,63 +9,94 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // search is a walk through one partition, newest first.
 type search struct {
-	pk          string
-	from        string // lowest sort key, itself included
-	below       string // above the highest sort key, which must be lower
-	index       bool   // of GSI1
-	limit       int    // items wanted; 0: all
-	bytes       int    // stop, with what is there, once items make up so much; 0: never
-	consistent  bool
-	ascending   bool
-	filter      string // FilterExpression; empty: none
-	filterNames map[string]string
-	filterVals  item
+	pk         string
+	from       string // lowest sort key, itself included
+	below      string // above the highest sort key, which must be lower
+	index      bool   // of GSI1, which has no strongly consistent reads
+	limit      int    // items wanted; 0: all, however many
+	bytes      int    // stop, with what is there, once items make up so much; 0: never
+	ascending  bool
+	conditions []condition // all of which an item has to meet
 }
 
-// query returns up to limit items that have not expired. It returns fewer only
-// when there are no more, or when it stopped for bytes.
-func (t *Table) query(ctx context.Context, s search) ([]item, error) {
-	in := &dynamodb.QueryInput{
-		TableName:              t.name,
-		KeyConditionExpression: aws.String("PK = :pk AND SK BETWEEN :from AND :below"),
-		ExpressionAttributeValues: item{
-			":pk": str(s.pk), ":from": str(s.from), ":below": str(s.below),
-		},
-		ScanIndexForward: aws.Bool(s.ascending),
-		ConsistentRead:   aws.Bool(s.consistent),
+// condition is an attribute, not of the key, with a value.
+type condition struct{ attribute, value string }
+
+// where adds a condition, unless the value is empty.
+func where(list []condition, attribute, value string) []condition {
+	if value == "" {
+		return list
 	}
-	sk := SortKey
+	return append(list, condition{attribute, value})
+}
+
+const (
+	// maxRounds bounds the calls of one search for a limited number of items.
+	// Each looks at 1 MB at most ("Query", DynamoDB API reference).
+	maxRounds = 4
+	// minRead is the least number of items that a call looks at: most of them
+	// may have expired.
+	minRead = 10
+)
+
+func (t *Table) queryInput(s *search) *dynamodb.QueryInput {
+	in := &dynamodb.QueryInput{
+		TableName:                 t.name,
+		KeyConditionExpression:    aws.String("PK = :pk AND SK BETWEEN :from AND :below"),
+		ExpressionAttributeValues: item{":pk": str(s.pk), ":from": str(s.from), ":below": str(s.below)},
+		ScanIndexForward:          aws.Bool(s.ascending),
+		ConsistentRead:            aws.Bool(!s.index),
+	}
 	if s.index {
 		in.IndexName = aws.String(Index)
 		in.KeyConditionExpression = aws.String("GSI1PK = :pk AND GSI1SK BETWEEN :from AND :below")
-		sk = IndexSortKey
 	}
-	if s.filter != "" {
-		in.FilterExpression = &s.filter
-		in.ExpressionAttributeNames = s.filterNames
-		for k, v := range s.filterVals {
-			in.ExpressionAttributeValues[k] = v
-		}
+	if len(s.conditions) == 0 {
+		return in
+	}
+	in.ExpressionAttributeNames = make(map[string]string, len(s.conditions))
+	parts := make([]string, len(s.conditions))
+	for i, c := range s.conditions {
+		in.ExpressionAttributeNames["#"+c.attribute] = c.attribute
+		in.ExpressionAttributeValues[":"+c.attribute] = str(c.value)
+		parts[i] = "#" + c.attribute + " = :" + c.attribute
+	}
+	in.FilterExpression = aws.String(strings.Join(parts, " AND "))
+	return in
+}
+
+func (s *search) sortKey() string {
+	if s.index {
+		return IndexSortKey
+	}
+	return SortKey
+}
+
+// query returns the items of a search that have not expired. reached is empty
+// when they are all there are, or as many as were wanted, or stopped for their
+// bytes; otherwise it is the sort key down to which was looked.
+func (t *Table) query(ctx context.Context, s search) (found []item, reached string, err error) {
+	if s.from >= s.below {
+		return nil, "", nil
 	}
 	limit := s.limit
 	if limit <= 0 {
 		limit = math.MaxInt
 	}
-	var found []item
+	in, sk := t.queryInput(&s), s.sortKey()
 	total, now := 0, t.now()
-	for {
-		if s.limit > 0 && s.filter == "" {
+	for round := 1; ; round++ {
+		if s.limit > 0 && len(s.conditions) == 0 {
 			// One more than wanted, for the bound itself, which BETWEEN includes.
-			in.Limit = aws.Int32(int32(min(limit-len(found)+1, 1000)))
+			in.Limit = aws.Int32(int32(max(limit-len(found)+1, minRead)))
 		}
 		out, err := t.client.Query(ctx, in)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		for _, it := range out.Items {
 			if getStr(it, sk) == s.below || expired(it, now) {
@@ -74,11 +105,14 @@ func (t *Table) query(ctx context.Context, s search) ([]item, error) {
 			found = append(found, it)
 			total += size(it)
 			if len(found) == limit || s.bytes > 0 && total >= s.bytes {
-				return found, nil
+				return found, "", nil
 			}
 		}
-		if out.LastEvaluatedKey == nil {
-			return found, nil
+		switch {
+		case out.LastEvaluatedKey == nil:
+			return found, "", nil
+		case s.limit > 0 && round == maxRounds:
+			return found, getStr(out.LastEvaluatedKey, sk), nil
 		}
 		in.ExclusiveStartKey = out.LastEvaluatedKey
 	}
@@ -87,44 +121,45 @@ func (t *Table) query(ctx context.Context, s search) ([]item, error) {
 // maxAnswerBytes keeps a page of items below the 4 MB that an answer may have.
 const maxAnswerBytes = 3 << 20
 
-// page merges the newest items of several partitions: up to limit of them and
-// up to maxAnswerBytes. more says whether there are further ones.
-func (t *Table) page(ctx context.Context, searches []search, limit int) (items []item, more bool, err error) {
+// page merges the newest items of several partitions: up to limit of them, at
+// least 1, and only so many that they make up about as many bytes. next is the
+// sort key at which the page ended, empty when there is nothing more. A page
+// can end early, even with no item, when much was looked at in vain.
+func (t *Table) page(ctx context.Context, searches []search, limit, bytes int) (items []item, next string, err error) {
 	found := make([][]item, len(searches))
+	reached := make([]string, len(searches))
 	errs := make([]error, len(searches))
 	var wg sync.WaitGroup
 	for i, s := range searches {
-		s.limit, s.bytes = limit+1, maxAnswerBytes
-		wg.Go(func() { found[i], errs[i] = t.query(ctx, s) })
+		s.limit, s.bytes = limit+1, bytes
+		wg.Go(func() { found[i], reached[i], errs[i] = t.query(ctx, s) })
 	}
 	wg.Wait()
 	for _, err := range errs {
 		if err != nil {
-			return nil, false, err
+			return nil, "", err
 		}
 	}
 	sk := SortKey
-	if len(searches) > 0 && searches[0].index {
-		sk = IndexSortKey
+	if len(searches) > 0 {
+		sk = searches[0].sortKey()
 	}
-	// Each search that stopped for its bytes holds more than the page can
-	// take, so nothing newer than the page's last item is left out.
+	// Each search that stopped for its limit or its bytes holds more than the
+	// page can take. Of what lies below the point down to which all have
+	// looked, something newer may be missing.
+	frontier := slices.Max(append(reached, ""))
 	all := slices.Concat(found...)
 	slices.SortFunc(all, func(a, b item) int { return strings.Compare(getStr(b, sk), getStr(a, sk)) })
 	total := 0
 	for _, it := range all {
-		if len(items) == limit || total >= maxAnswerBytes {
-			return items, true, nil
+		if getStr(it, sk) < frontier {
+			break
+		}
+		if len(items) == limit || total >= bytes {
+			return items, getStr(items[len(items)-1], sk), nil
 		}
 		items = append(items, it)
 		total += size(it)
 	}
-	return items, false, nil
-}
-
-func getList(it item, name string) []types.AttributeValue {
-	if v, ok := it[name].(*types.AttributeValueMemberL); ok {
-		return v.Value
-	}
-	return nil
+	return items, frontier, nil
 }

@@ -1,19 +1,21 @@
 package dynamo
 
 import (
+	"context"
 	"errors"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
-	"posthorn/internal/hook"
 )
 
 // Codes of cancellation reasons; see TransactWriteItems in the DynamoDB API
 // reference.
 const (
-	conditionFailed = "ConditionalCheckFailed"
-	transactionBusy = "TransactionConflict"
-	noReason        = "None"
+	noReason           = "None"
+	conditionFailed    = "ConditionalCheckFailed"
+	transactionBusy    = "TransactionConflict"
+	throttled          = "ThrottlingError"
+	throughputExceeded = "ProvisionedThroughputExceeded"
 )
 
 // cancelled returns the reason code of each item of a cancelled transaction,
@@ -32,15 +34,40 @@ func cancelled(err error) []string {
 	return codes
 }
 
-// onlyConflicts says whether a transaction was cancelled for no other reason
-// than that another one was at the same items.
-func onlyConflicts(codes []string) bool {
+// busy says whether a call was refused for nothing but other calls: another
+// transaction was at the same items, or there were too many at once.
+func busy(err error) bool {
+	var single *types.TransactionConflictException
+	if errors.As(err, &single) {
+		return true
+	}
+	codes := cancelled(err)
 	for _, c := range codes {
-		if c != noReason && c != transactionBusy {
+		switch c {
+		case noReason, transactionBusy, throttled, throughputExceeded:
+		default:
 			return false
 		}
 	}
 	return len(codes) > 0
+}
+
+// whileBusy makes a call, again and again while it is busy, until ctx ends.
+func (t *Table) whileBusy(ctx context.Context, call func() error) error {
+	for n := 0; ; n++ {
+		if err := call(); !busy(err) || !t.pause(ctx, n) {
+			return err
+		}
+	}
+}
+
+// transact makes writes all or nothing. The SDK gives each call a token, by
+// which DynamoDB recognises a retry after a lost answer.
+func (t *Table) transact(ctx context.Context, writes []types.TransactWriteItem) error {
+	return t.whileBusy(ctx, func() error {
+		_, err := t.client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: writes})
+		return err
+	})
 }
 
 // refused returns the item that failed the condition of a single write or of
@@ -59,14 +86,4 @@ func refused(err error, n int) (it item, ok bool) {
 		}
 	}
 	return nil, false
-}
-
-// asConflict is hook.ErrConflict for a write that lost to a concurrent
-// transaction, and err itself otherwise.
-func asConflict(err error) error {
-	var busy *types.TransactionConflictException
-	if errors.As(err, &busy) || onlyConflicts(cancelled(err)) {
-		return hook.ErrConflict
-	}
-	return err
 }
