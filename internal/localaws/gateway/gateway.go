@@ -113,19 +113,27 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		<-written
 		return
 	}
-	switch {
-	case err == nil:
-		if err := g.respond(w, &resp); err != nil {
-			g.log.Error("malformed answer of the function", "request_id", id, "error", err)
-			g.refuse(w, http.StatusInternalServerError)
+	if err == nil {
+		if err = g.respond(w, &resp); err == nil {
+			return
 		}
-	case throttled(err), ctx.Err() != nil:
-		g.log.Warn("function unavailable", "request_id", id, "error", err)
-		g.refuse(w, http.StatusServiceUnavailable)
-	default:
-		g.log.Error("function failed", "request_id", id, "error", err)
-		g.refuse(w, http.StatusInternalServerError)
 	}
+	status := statusOf(err, ctx.Err())
+	g.log.Error("function failed", "request_id", id, "status", status, "error", err)
+	g.refuse(w, status)
+}
+
+// statusOf returns the status for a failure of the function, whose context
+// ended with ctxErr, or not.
+func statusOf(err, ctxErr error) int {
+	var t interface{ Throttled() bool }
+	if errors.As(err, &t) && t.Throttled() {
+		return http.StatusServiceUnavailable
+	}
+	if ctxErr != nil && errors.Is(err, ctxErr) { // it was faster than the timeout's own answer
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
 }
 
 // call runs the function and turns a panic into an error.
@@ -136,13 +144,6 @@ func (g *Gateway) call(ctx context.Context, req events.APIGatewayV2HTTPRequest) 
 		}
 	}()
 	return g.fn(ctx, req)
-}
-
-// throttled reports whether err says that the function had no room for the
-// invocation.
-func throttled(err error) bool {
-	var t interface{ Throttled() bool }
-	return errors.As(err, &t) && t.Throttled()
 }
 
 // refuse writes one of the service's own answers.

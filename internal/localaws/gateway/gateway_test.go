@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -184,6 +185,32 @@ func TestBodyLimit(t *testing.T) {
 	}
 }
 
+func TestABodyAnnouncedTooLargeIsNotRead(t *testing.T) {
+	g, _ := capture(t)
+	r := httptest.NewRequest("POST", "/", brokenReader{})
+	r.ContentLength = MaxBody + 1
+	w := httptest.NewRecorder()
+	g.ServeHTTP(w, r)
+	require.Equal(t, 413, w.Code)
+}
+
+func TestBodiesDoNotMix(t *testing.T) {
+	g, got := capture(t)
+	for _, body := range []string{"first and longer", "second", strings.Repeat("x", 2*keptBuffer), "last"} {
+		do(g, "POST", "/", strings.NewReader(body), "Content-Type", "text/plain")
+		require.Equal(t, body, (*got)[len(*got)-1].Body)
+	}
+}
+
+func TestStatusOfAFailure(t *testing.T) {
+	late := context.DeadlineExceeded
+	require.Equal(t, 500, statusOf(errors.New("no"), nil))
+	require.Equal(t, 500, statusOf(late, nil), "a deadline of the function's own")
+	require.Equal(t, 500, statusOf(errors.New("no"), late))
+	require.Equal(t, 503, statusOf(fmt.Errorf("query: %w", late), late))
+	require.Equal(t, 503, statusOf(fmt.Errorf("invoke: %w", throttle{}), nil))
+}
+
 type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, errors.New("connection reset") }
@@ -219,24 +246,28 @@ func TestTimeoutAnswersWhileTheFunctionStillRuns(t *testing.T) {
 			<-release // takes no notice of its context
 			return response{StatusCode: 200, Body: "late"}, nil
 		}, Options{Logger: quiet()})
-		w := httptest.NewRecorder()
+		w := flusher{httptest.NewRecorder(), make(chan time.Time, 1)}
+		begin := time.Now()
 		returned := make(chan struct{})
 		go func() {
 			defer close(returned)
 			g.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 		}()
-		time.Sleep(IntegrationTimeout - time.Nanosecond)
-		synctest.Wait()
-		require.False(t, w.Flushed)
-		time.Sleep(time.Nanosecond)
-		synctest.Wait()
-		require.True(t, w.Flushed)
+		require.Equal(t, IntegrationTimeout, (<-w.flushed).Sub(begin))
 		require.Equal(t, 503, w.Code)
 		close(release)
 		<-returned
 		require.Equal(t, `{"message":"Service Unavailable"}`, w.Body.String())
 	})
 }
+
+// flusher says when it was flushed.
+type flusher struct {
+	*httptest.ResponseRecorder
+	flushed chan time.Time
+}
+
+func (f flusher) Flush() { f.flushed <- time.Now() }
 
 func TestTimeoutOfAFunctionThatHeedsItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -359,7 +390,7 @@ func TestRawCarriesEventAndError(t *testing.T) {
 	})
 	_, err := fn(t.Context(), request{Version: "2.0", RawPath: "/x"})
 	require.Equal(t, "/x", got.RawPath)
-	require.True(t, throttled(err))
+	require.Equal(t, 503, statusOf(err, nil))
 }
 
 // discard is a ResponseWriter that keeps nothing.

@@ -2,7 +2,6 @@ package poller
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"runtime/debug"
 
@@ -45,14 +44,11 @@ func (r *run) call(ctx context.Context, batch []Message) (resp events.SQSEventRe
 }
 
 // succeeded returns the receipt handles of the messages that are not reported.
-// An identifier that is empty or names no message of the batch is an error: it
-// fails the whole batch.
+// An identifier that names no message of the batch, as an empty one does, is an
+// error: it fails the whole batch.
 func succeeded(batch []Message, failures []events.SQSBatchItemFailure) ([]string, error) {
 	failed := make([]bool, len(batch))
 	for _, f := range failures {
-		if f.ItemIdentifier == "" {
-			return nil, errors.New("an empty itemIdentifier")
-		}
 		known := false
 		for i := range batch {
 			if batch[i].ID == f.ItemIdentifier {

@@ -69,15 +69,17 @@ func (e *environment) handleNext(w http.ResponseWriter, r *http.Request) {
 // handleAnswer takes an answer or an error of the invocation under way.
 func (e *environment) handleAnswer(w http.ResponseWriter, r *http.Request, failed bool) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, MaxAnswer+1))
+	if err != nil {
+		// The process is dying, or it may post again: nothing was answered.
+		e.reply(w, http.StatusBadRequest, `{"errorMessage":"Truncated body","errorType":"InvalidRequest"}`)
+		return
+	}
 	inv := e.claim(r.PathValue("id"))
 	if inv == nil {
 		e.reply(w, http.StatusBadRequest, `{"errorMessage":"Invalid request ID","errorType":"InvalidRequestID"}`)
 		return
 	}
 	switch {
-	case err != nil:
-		inv.answered <- result{err: failure(KindUnhandled, "Runtime.TruncatedResponse", "RequestId: %s Error: %v", inv.id, err)}
-		e.reply(w, http.StatusBadRequest, `{"errorMessage":"Truncated body","errorType":"InvalidRequest"}`)
 	case len(body) > MaxAnswer:
 		message := fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", MaxAnswer)
 		inv.answered <- result{err: failure(KindUnhandled, "Function.ResponseSizeTooLarge", "%s", message)}

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// waiting starts n invocations that wait for release, and returns when all are
-// with the runtime.
+// waiting starts n invocations that wait for release, and returns when all
+// are in the function.
 func waiting(t *testing.T, f *Function, n int) (results []chan error, release func()) {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "go")
@@ -31,17 +31,10 @@ func waiting(t *testing.T, f *Function, n int) (results []chan error, release fu
 			done <- err
 		}()
 	}
-	for delivered := 0; delivered < n; runtime.Gosched() {
-		f.mu.Lock()
-		delivered = 0
-		for _, e := range f.all {
-			e.mu.Lock()
-			if e.current != nil && len(e.asked) == 0 && e.cmd != nil {
-				delivered++
-			}
-			e.mu.Unlock()
-		}
-		f.mu.Unlock()
+	for started := 0; started < n; runtime.Gosched() {
+		files, err := filepath.Glob(filepath.Join(filepath.Dir(file), "started*"))
+		require.NoError(t, err)
+		started = len(files)
 	}
 	return results, func() { require.NoError(t, os.WriteFile(file, nil, 0o600)) }
 }

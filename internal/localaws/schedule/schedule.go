@@ -46,9 +46,6 @@ func (s Schedule) Run(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
-		if ctx.Err() != nil { // both were ready
-			return nil
-		}
 		if err := s.once(ctx); err != nil {
 			log.Error("scheduled run failed", "schedule", s.Name, "error", err)
 		}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -73,7 +74,13 @@ func handle(ctx context.Context, c Command) (any, error) {
 	case "big":
 		return strings.Repeat("x", c.Size-2), nil // and its quotes
 	}
-	// "wait" blocks until the file that text names is there.
+	// "wait" makes a file beside the one that text names, and blocks until that
+	// one is there.
+	if c.Do == "wait" {
+		if _, err := os.CreateTemp(filepath.Dir(c.Text), "started"); err != nil {
+			return nil, err
+		}
+	}
 	for c.Do == "wait" {
 		if _, err := os.Stat(c.Text); err == nil {
 			break
