@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -192,4 +193,23 @@ func TestManyCallersUnderKills(t *testing.T) {
 	require.EqualValues(t, callers*each, answered.Load()+lost.Load())
 	require.LessOrEqual(t, lost.Load(), int64(kills), "a kill loses one invocation at most")
 	require.Positive(t, lost.Load())
+}
+
+func TestTheLastWordsOfAProcessCount(t *testing.T) {
+	t.Parallel()
+	f := &Function{o: Options{Timeout: time.Minute}}
+	for range 1000 {
+		e := newEnvironment(f)
+		inv := newInvocation(nil)
+		go func() {
+			<-e.next
+			inv.answered <- result{answer: []byte("last words")}
+			close(e.exited)
+		}()
+		r, delivered, alive := e.invoke(inv)
+		require.NoError(t, r.err)
+		require.Equal(t, "last words", string(r.answer))
+		require.True(t, delivered)
+		require.False(t, alive)
+	}
 }
