@@ -10,9 +10,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"syscall"
 	"time"
+
+	"github.com/aws/aws-lambda-go/events"
 
 	"posthorn/internal/config"
 	"posthorn/internal/lambdaevent"
@@ -22,8 +25,6 @@ import (
 	"posthorn/internal/localaws/poller"
 	"posthorn/internal/localaws/store"
 	"posthorn/internal/wire"
-
-	"github.com/aws/aws-lambda-go/events"
 )
 
 // local runs the whole system in this process. A flag wins over its variable.
@@ -39,6 +40,9 @@ type local struct {
 // forgets as much.
 const countsEvery = 200 * time.Millisecond
 
+// gcPercent is GOGC where the environment does not set it.
+const gcPercent = 200
+
 // Run implements the command.
 func (c *local) Run() error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -46,6 +50,11 @@ func (c *local) Run() error {
 	cfg, err := config.Load(config.Local, c.source())
 	if err != nil {
 		return err
+	}
+	if os.Getenv("GOGC") == "" {
+		// The live heap is a few MiB: collecting it half as often costs little
+		// memory and saves some of the processor's time.
+		debug.SetGCPercent(gcPercent)
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{Level: cfg.LogLevel}))
 	return runLocal(ctx, cfg, log, os.Stderr)

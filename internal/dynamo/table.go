@@ -50,9 +50,9 @@ func New(cfg aws.Config, name string, o Options) *Table {
 		o.Rand = rand.Float64
 	}
 	t := &Table{client: dynamodb.NewFromConfig(cfg), name: &name, retention: o.EventRetention, now: o.Now, rand: o.Rand}
-	t.versions = gather.New(gather.Options{Size: batchGetLimit, Parallel: 2}, t.readVersions)
-	t.events = gather.New(gather.Options{Size: batchWriteLimit, Parallel: 2}, t.putEvents)
-	t.rows = gather.New(gather.Options{Size: batchGetLimit / 10, Parallel: 4}, t.readRows)
+	t.versions = gather.New(gather.Options{Size: batchGetLimit, Parallel: 1}, t.readVersions)
+	t.events = gather.New(gather.Options{Size: batchWriteLimit, Parallel: 1}, t.putEvents)
+	t.rows = gather.New(gather.Options{Size: batchGetLimit / 10, Parallel: 1}, t.readRows)
 	return t
 }
 

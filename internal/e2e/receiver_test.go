@@ -34,7 +34,7 @@ type received struct {
 	path   string
 }
 
-func newReceiver(t *testing.T) *receiver {
+func newReceiver(t testing.TB) *receiver {
 	r := &receiver{status: http.StatusOK}
 	r.server = httptest.NewServer(r)
 	t.Cleanup(r.server.Close)

@@ -62,7 +62,7 @@ const patience = 60 * time.Second
 
 // system is a running Posthorn.
 type system struct {
-	t        *testing.T
+	t        testing.TB
 	url      string
 	services *localaws.Services
 	receiver *receiver
@@ -72,7 +72,7 @@ type system struct {
 type mode struct {
 	name    string
 	workers int // messages in the deliver function at once: no more batches than it has environments
-	start   func(t *testing.T, s *system, cfg *config.Config, awsURL string) localaws.Functions
+	start   func(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions
 }
 
 const environments = 4 // of each function, when they are real processes
@@ -98,7 +98,7 @@ func environment(port string) map[string]string {
 	}
 }
 
-func start(t *testing.T, m mode) *system {
+func start(t testing.TB, m mode) *system {
 	t.Helper()
 	s := &system{t: t, receiver: newReceiver(t)}
 	env := environment(s.receiver.port())
@@ -129,13 +129,13 @@ func start(t *testing.T, m mode) *system {
 	return s
 }
 
-func listen(t *testing.T) net.Listener {
+func listen(t testing.TB) net.Listener {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	return l
 }
 
-func inProcess(t *testing.T, s *system, cfg *config.Config, awsURL string) localaws.Functions {
+func inProcess(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions {
 	app := wire.New(cfg, wire.Local(inproc.Client(s.services), awsURL), slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(context.Background())
 	var counting sync.WaitGroup
@@ -154,7 +154,7 @@ func inProcess(t *testing.T, s *system, cfg *config.Config, awsURL string) local
 	}
 }
 
-func bootstraps(t *testing.T, s *system, cfg *config.Config, awsURL string) localaws.Functions {
+func bootstraps(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions {
 	queue := func(name string) string { return awsURL + "/000000000000/" + name }
 	env := []string{
 		"AWS_ENDPOINT_URL=" + awsURL, "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",

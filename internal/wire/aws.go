@@ -7,7 +7,6 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
 // Account returns the SDK's usual configuration: region, credentials and
@@ -26,7 +25,7 @@ func Account(ctx context.Context) (aws.Config, error) {
 func Local(client *http.Client, endpoint string) aws.Config {
 	return aws.Config{
 		Region:       "us-east-1",
-		Credentials:  credentials.NewStaticCredentialsProvider("local", "local", ""),
+		Credentials:  aws.AnonymousCredentials{},
 		HTTPClient:   client,
 		BaseEndpoint: &endpoint,
 	}

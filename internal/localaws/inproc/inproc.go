@@ -11,9 +11,9 @@ import (
 	"strconv"
 )
 
-// Client returns an HTTP client all of whose requests handler answers, in a
-// goroutine of their own, so that a caller whose context ends returns at once.
-// Whole answers only: nothing is streamed.
+// Client returns an HTTP client all of whose requests handler answers, in the
+// goroutine of the caller. Handlers must heed the request's context. Whole
+// answers only: nothing is streamed.
 func Client(handler http.Handler) *http.Client {
 	return &http.Client{Transport: Transport{Handler: handler}}
 }
@@ -24,49 +24,30 @@ type Transport struct {
 }
 
 // RoundTrip implements http.RoundTripper.
-func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	ctx := r.Context()
-	if err := ctx.Err(); err != nil {
+func (t Transport) RoundTrip(r *http.Request) (_ *http.Response, err error) {
+	if err := r.Context().Err(); err != nil {
 		return nil, closeBody(r, err)
 	}
-	// The handler reads the body while the caller may give up and use its
-	// buffer again: it gets a copy.
-	var body []byte
-	if r.Body != nil && r.Body != http.NoBody {
-		buf := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
-		if _, err := buf.ReadFrom(r.Body); err != nil {
-			return nil, closeBody(r, fmt.Errorf("read request body: %w", err))
-		}
-		body = buf.Bytes()
-	}
-	if err := closeBody(r, nil); err != nil {
-		return nil, err
-	}
-	in := r.Clone(ctx)
-	in.Body = io.NopCloser(bytes.NewReader(body))
+	in := *r
 	in.RequestURI = r.URL.RequestURI()
 	if in.Host == "" {
 		in.Host = r.URL.Host
 	}
-	in.RemoteAddr = "127.0.0.1:0"
-
-	done := make(chan *answer, 1)
-	go func() {
-		a := &answer{header: make(http.Header, 4)}
-		defer func() {
-			if p := recover(); p != nil {
-				a.err = fmt.Errorf("handler panicked: %v\n%s", p, debug.Stack())
-			}
-			done <- a
-		}()
-		t.Handler.ServeHTTP(a, in)
-	}()
-	select {
-	case a := <-done:
-		return a.response(r)
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if in.Body == nil {
+		in.Body = http.NoBody
 	}
+	in.RemoteAddr = "127.0.0.1:0"
+	a := &answer{header: make(http.Header, 4)}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("handler panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	t.Handler.ServeHTTP(a, &in)
+	if err := closeBody(r, nil); err != nil {
+		return nil, err
+	}
+	return a.response(r)
 }
 
 func closeBody(r *http.Request, err error) error {
