@@ -235,13 +235,13 @@ func (t *Table) ListEvents(ctx context.Context, f hook.EventFilter, p hook.Page)
 				return nil, "", fmt.Errorf("list events: %w", err)
 			}
 			events = append(events, e)
-			room -= size(it)
+			// What counts for the reader is the event as it is shown.
+			if room -= max(size(it), len(e.Body)); room <= 0 {
+				return events, e.ID, nil
+			}
 		}
-		switch {
-		case ended != "":
+		if ended != "" {
 			return events, hook.EventPrefix + ended, nil
-		case room <= 0:
-			return events, events[len(events)-1].ID, nil
 		}
 	}
 	return events, "", nil

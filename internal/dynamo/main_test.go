@@ -46,6 +46,7 @@ type world struct {
 	faults *faultwire.Transport
 	ids    *id.Source
 	now    atomic.Int64 // milliseconds
+	slow   atomic.Bool  // calls take a while, of a bubble's clock
 }
 
 // setup makes a world of its own for a test.
@@ -61,13 +62,22 @@ func setup(t *testing.T) *world {
 
 	straight := inproc.Client(service)
 	var faulty *http.Client
-	faulty, w.faults = faultwire.Wrap(straight)
+	faulty, w.faults = faultwire.Wrap(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		if w.slow.Load() {
+			time.Sleep(time.Millisecond)
+		}
+		return straight.Transport.RoundTrip(r)
+	})})
 	w.config = config(faulty)
 	w.raw = awsdynamodb.NewFromConfig(config(straight))
 	require.NoError(t, dynamo.CreateTable(t.Context(), config(straight), tableName))
 	w.Table = w.open()
 	return w
 }
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // open returns another Table on the same table, as another process has it.
 func (w *world) open() *dynamo.Table {

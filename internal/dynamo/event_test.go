@@ -1,0 +1,439 @@
+package dynamo_test
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"posthorn/internal/faultwire"
+	"posthorn/internal/hook"
+)
+
+func (w *world) put(e *hook.Event) {
+	w.t.Helper()
+	require.NoError(w.t, w.PutEvent(w.ctx(), e))
+}
+
+func TestEventsComeBackAsTheyWent(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	for name, e := range map[string]*hook.Event{
+		"small":                 w.event("order.created", `{"a":1.10,"b":"<&>\u00e9 é"}`, w.endpointID(), w.endpointID()),
+		"matched by none":       w.event("order.created", `{}`),
+		"a body that deflates":  w.event("order.created", `{"a":"`+strings.Repeat("again and ", 20_000)+`"}`, w.endpointID()),
+		"a body that does not":  w.event("order.created", `{"a":"`+noise(2000)+`"}`, w.endpointID()),
+		"separators, controls":  w.event("order.created", "{\"a\":\"\u2028\u0000\x7f\ufffe😀\"}"),
+		"matched by a thousand": w.event("order.created", `{}`, manyIDs(w, 1000)...),
+	} {
+		w.put(e)
+		got, err := w.Event(w.ctx(), tenant, e.ID)
+		require.NoError(t, err, name)
+		require.Equal(t, e, got, name)
+	}
+}
+
+// noise is letters that do not compress well.
+func noise(n int) string {
+	r := rand.New(rand.NewPCG(1, 2))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"[r.IntN(64)]
+	}
+	return string(b)
+}
+
+func manyIDs(w *world, n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = w.endpointID()
+	}
+	return out
+}
+
+func TestAnyBodyComesBackByteForByte(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	rapid.Check(t, func(rt *rapid.T) {
+		body := []byte(rapid.StringN(0, 3000, -1).Draw(rt, "body"))
+		e := w.event("a", `{}`)
+		e.Body = append([]byte(`{"x":`), body...)
+		require.NoError(rt, w.PutEvent(w.ctx(), e))
+		got, err := w.Event(w.ctx(), tenant, e.ID)
+		require.NoError(rt, err)
+		require.True(rt, bytes.Equal(e.Body, got.Body))
+	})
+}
+
+// What an item is billed for decides whether a body is deflated.
+func TestABodyIsDeflatedOnlyWhereThatSavesAWriteUnit(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	units := func(e *hook.Event) (float64, bool) {
+		w.put(e)
+		it := w.withPrefix("T#acme#EV#")
+		i := slices.IndexFunc(it, func(it map[string]types.AttributeValue) bool { return "evt_"+text(it, "SK") == e.ID })
+		out, err := w.raw.PutItem(w.ctx(), &awsdynamodb.PutItemInput{TableName: ptr(tableName), Item: it[i], ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal})
+		require.NoError(t, err)
+		_, plain := it[i]["b"]
+		return *out.ConsumedCapacity.CapacityUnits, !plain
+	}
+	for _, c := range []struct {
+		name     string
+		data     string
+		units    float64
+		deflated bool
+	}{
+		{"within a unit", `{"a":"` + strings.Repeat("x", 500) + `"}`, 1, false},
+		{"two units, one deflated", `{"a":"` + strings.Repeat("x", 1500) + `"}`, 1, true},
+		{"two units of noise", `{"a":"` + noise(1400) + `"}`, 2, false},
+	} {
+		got, deflated := units(w.event("a", c.data))
+		require.Equal(t, c.units, got, c.name)
+		require.Equal(t, c.deflated, deflated, c.name)
+	}
+}
+
+func ptr[T any](v T) *T { return &v }
+
+func TestAnEventThatIsNotThereOrHasExpiredIsNotFound(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	e := w.event("a", `{}`)
+	w.put(e)
+	for _, c := range []struct{ tenant, id string }{{"other", e.ID}, {tenant, w.eventID()}, {tenant, "evt_x"}, {tenant, ""}, {tenant, strings.Repeat("é", 30)}} {
+		_, err := w.Event(w.ctx(), c.tenant, c.id)
+		require.ErrorIs(t, err, hook.ErrNotFound)
+	}
+	w.advance(retention - time.Second)
+	_, err := w.Event(w.ctx(), tenant, e.ID)
+	require.NoError(t, err)
+	w.advance(time.Second)
+	_, err = w.Event(w.ctx(), tenant, e.ID)
+	require.ErrorIs(t, err, hook.ErrNotFound)
+	require.Len(t, w.items(), 1, "DynamoDB has not deleted it yet")
+}
+
+func TestAnEventsExpiryOnlyMovesOn(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	e := w.event("a", `{}`)
+	w.put(e)
+	expiry := func() time.Time {
+		got, err := w.Event(w.ctx(), tenant, e.ID)
+		require.NoError(t, err)
+		return got.ExpiresAt
+	}
+	require.NoError(t, w.ExtendEvent(w.ctx(), tenant, e.ID, e.ExpiresAt.Add(-time.Hour)))
+	require.Equal(t, e.ExpiresAt, expiry())
+	later := e.ExpiresAt.Add(time.Hour)
+	require.NoError(t, w.ExtendEvent(w.ctx(), tenant, e.ID, later.Add(-time.Millisecond)))
+	require.Equal(t, later, expiry(), "never sooner than asked")
+
+	require.NoError(t, w.ExtendEvent(w.ctx(), tenant, w.eventID(), later), "gone")
+	w.advance(retention + 2*time.Hour)
+	require.NoError(t, w.ExtendEvent(w.ctx(), tenant, e.ID, later.Add(24*time.Hour)), "expired")
+	_, err := w.Event(w.ctx(), tenant, e.ID)
+	require.ErrorIs(t, err, hook.ErrNotFound)
+	require.Len(t, w.items(), 1)
+
+	forever := w.event("a", `{}`)
+	forever.ExpiresAt = time.Time{}
+	w.put(forever)
+	require.NoError(t, w.ExtendEvent(w.ctx(), tenant, forever.ID, later))
+	got, err := w.Event(w.ctx(), tenant, forever.ID)
+	require.NoError(t, err)
+	require.Equal(t, forever, got, "what does not expire keeps on not expiring")
+}
+
+func TestConcurrentEventsTravelTogether(t *testing.T) {
+	t.Parallel()
+	slowly(t, func(t *testing.T, w *world) {
+		calls := make([]func(), 200)
+		for i := range calls {
+			e := w.event("a", `{}`)
+			calls[i] = func() {
+				if err := w.PutEvent(w.ctx(), e); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		together(calls...)
+		require.Len(t, w.items(), 200)
+		require.LessOrEqual(t, w.faults.Calls("PutItem"), 4, "those that found nothing under way")
+		require.Equal(t, 8, w.faults.Calls("BatchWriteItem"), "25 at a time")
+	})
+}
+
+// slowly runs a test in a bubble, where each call of the service takes a while
+// of the bubble's clock, so that concurrent callers meet.
+func slowly(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := setup(t)
+		w.slow.Store(true)
+		test(t, w)
+	})
+}
+
+// together makes calls at the same time.
+func together(calls ...func()) {
+	var wg sync.WaitGroup
+	for _, call := range calls {
+		wg.Go(call)
+	}
+	wg.Wait()
+}
+
+func TestOneEventThatIsTooLargeDoesNotHarmTheOthers(t *testing.T) {
+	t.Parallel()
+	slowly(t, func(t *testing.T, w *world) {
+		errs := make([]error, 60)
+		calls := make([]func(), len(errs))
+		for i := range errs {
+			e := w.event("a", `{}`)
+			if i%20 == 7 {
+				e.EndpointIDs = manyIDs(w, 17_000) // beyond 400 KB
+			}
+			calls[i] = func() { errs[i] = w.PutEvent(w.ctx(), e) }
+		}
+		together(calls...)
+		for i, err := range errs {
+			require.Equal(t, i%20 == 7, err != nil, "%d: %v", i, err)
+		}
+		require.Len(t, w.items(), 57)
+		require.Positive(t, w.faults.Calls("BatchWriteItem"))
+	})
+}
+
+func TestStoringAnEventUnderFaults(t *testing.T) {
+	t.Parallel()
+	underFaults(t, "PutItem", func(t *testing.T, w *world, _ fault) (func() error, func(bool)) {
+		e := w.event("a", `{"a":1}`, w.endpointID())
+		return func() error { return w.PutEvent(w.ctx(), e) }, func(applied bool) {
+			got, err := w.Event(w.ctx(), tenant, e.ID)
+			if !applied {
+				require.ErrorIs(t, err, hook.ErrNotFound)
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, e, got)
+		}
+	})
+}
+
+// A batch whose every try fails fails for all in it, and each can be stored
+// again whether or not it was.
+func TestStoringEventsTogetherUnderFaults(t *testing.T) {
+	t.Parallel()
+	for _, f := range faultPairs() {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			slowly(t, func(t *testing.T, w *world) {
+				w.faults.Add(faultwire.Fault{Operation: "BatchWriteItem", Times: f.times, Mode: f.mode})
+				events := make([]*hook.Event, 60)
+				errs := make([]error, len(events))
+				calls := make([]func(), len(events))
+				for i := range events {
+					events[i] = w.event("a", `{}`)
+					calls[i] = func() { errs[i] = w.PutEvent(w.ctx(), events[i]) }
+				}
+				together(calls...)
+				require.Zero(t, w.faults.Pending(), "nothing travelled together")
+				failed := 0
+				for i, err := range errs {
+					if err != nil {
+						failed++
+						require.NoError(t, w.PutEvent(w.ctx(), events[i]))
+					}
+				}
+				require.Equal(t, f.fails, failed > 0)
+				require.Len(t, w.items(), len(events))
+			})
+		})
+	}
+}
+
+// list reads a whole list of events.
+func (w *world) list(f hook.EventFilter, limit int) []*hook.Event {
+	w.t.Helper()
+	got, _ := collect(w.t, limit, func(p hook.Page) ([]*hook.Event, string, error) { return w.ListEvents(w.ctx(), f, p) })
+	return got
+}
+
+func eventIDs(events []*hook.Event) []string {
+	out := make([]string, len(events))
+	for i, e := range events {
+		out[i] = e.ID
+	}
+	return out
+}
+
+func TestEventsListNewestFirstOverDaysAndShards(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	var all []*hook.Event
+	for i, gap := range []time.Duration{0, 0, 0, time.Millisecond, time.Hour, time.Hour, time.Minute, 26 * time.Hour, 0, 9 * 24 * time.Hour, time.Second, time.Hour} {
+		w.advance(gap)
+		e := w.event([]string{"order.created", "user.created"}[i%2], `{}`, w.endpointID())
+		w.put(e)
+		all = append(all, e)
+	}
+	other := w.event("a", `{}`)
+	other.Tenant = "other"
+	w.put(other)
+	slices.Reverse(all)
+	for _, limit := range []int{1, 2, 5, 12, 200} {
+		require.Equal(t, eventIDs(all), eventIDs(w.list(hook.EventFilter{Tenant: tenant}, limit)), "pages of %d", limit)
+	}
+	whole := *all[0]
+	whole.ExpiresAt = whole.ExpiresAt.Add(time.Second).Truncate(time.Second) // kept in whole seconds, never sooner
+	require.Equal(t, &whole, w.list(hook.EventFilter{Tenant: tenant}, 5)[0])
+	_, pages := collect(t, 6, func(p hook.Page) ([]*hook.Event, string, error) {
+		return w.ListEvents(w.ctx(), hook.EventFilter{Tenant: tenant}, p)
+	})
+	require.Equal(t, 2, pages, "no empty page at the end")
+
+	for name, f := range map[string]hook.EventFilter{
+		"by type":            {Type: "user.created"},
+		"of no such type":    {Type: "nothing"},
+		"since":              {Since: all[6].CreatedAt},
+		"until":              {Until: all[6].CreatedAt},
+		"since and until":    {Since: all[8].CreatedAt, Until: all[2].CreatedAt},
+		"all three":          {Type: "user.created", Since: all[8].CreatedAt, Until: all[2].CreatedAt},
+		"an empty span":      {Since: all[6].CreatedAt, Until: all[6].CreatedAt},
+		"a fraction since":   {Since: all[6].CreatedAt.Add(time.Microsecond)},
+		"a fraction until":   {Until: all[6].CreatedAt.Add(time.Microsecond)},
+		"the future":         {Since: w.clock().Add(time.Hour)},
+		"long ago":           {Until: epoch.Add(-time.Hour)},
+		"far beyond all":     {Since: epoch.AddDate(-50, 0, 0), Until: epoch.AddDate(50, 0, 0)},
+		"another tenant's":   {Tenant: "nobody"},
+		"a span across days": {Since: epoch, Until: epoch.Add(4 * time.Hour)},
+	} {
+		want := []string{}
+		for _, e := range all {
+			if f.Tenant == "" && (f.Type == "" || f.Type == e.Type) && (f.Since.IsZero() || !e.CreatedAt.Before(f.Since)) && (f.Until.IsZero() || e.CreatedAt.Before(f.Until)) {
+				want = append(want, e.ID)
+			}
+		}
+		if f.Tenant == "" {
+			f.Tenant = tenant
+		}
+		for _, limit := range []int{1, 3, 50} {
+			require.Equal(t, want, eventIDs(w.list(f, limit)), "%s in pages of %d", name, limit)
+		}
+	}
+}
+
+func TestExpiredEventsAreNotListed(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	var kept []string
+	for i := range 90 {
+		e := w.event("a", `{}`)
+		if i%30 == 0 {
+			kept = append(kept, e.ID)
+		} else {
+			e.ExpiresAt = w.clock().Add(time.Minute)
+		}
+		w.put(e)
+	}
+	w.advance(time.Hour)
+	slices.Reverse(kept)
+	for _, limit := range []int{1, 2, 50} {
+		require.Equal(t, kept, eventIDs(w.list(hook.EventFilter{Tenant: tenant}, limit)))
+	}
+}
+
+func TestAPageOfLargeEventsEndsEarly(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	var want []string
+	for i := range 40 {
+		if i == 20 {
+			w.advance(24 * time.Hour)
+		}
+		e := w.event("a", `{"a":"`+noise(200_000)+`"}`)
+		w.put(e)
+		want = append(want, e.ID)
+	}
+	slices.Reverse(want)
+	var got []string
+	collect(t, 50, func(p hook.Page) ([]*hook.Event, string, error) {
+		events, next, err := w.ListEvents(w.ctx(), hook.EventFilter{Tenant: tenant}, p)
+		bytes := 0
+		for _, e := range events {
+			bytes += len(e.Body)
+		}
+		require.Less(t, bytes, 4<<20)
+		require.Greater(t, len(events), 5)
+		got = append(got, eventIDs(events)...)
+		return events, next, err
+	})
+	require.Equal(t, want, got)
+}
+
+// A filter that lets little through does not make a page look at everything.
+func TestAPageLooksAtABoundedNumberOfEvents(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	var first *hook.Event
+	large := `{"a":"` + noise(250_000) + `"}`
+	for n := 0; n < 40; {
+		e := w.event("common", large)
+		if e.ID[27] != 'G' { // keeps to one of the shards
+			continue
+		}
+		if n == 0 {
+			first = e
+			first.Type = "rare"
+		}
+		w.put(e)
+		n++
+	}
+	f := hook.EventFilter{Tenant: tenant, Type: "rare"}
+	before := w.faults.Calls("Query")
+	got, next, err := w.ListEvents(w.ctx(), f, hook.Page{Limit: 50})
+	require.NoError(t, err)
+	require.Empty(t, got)
+	require.NotEmpty(t, next)
+	require.LessOrEqual(t, w.faults.Calls("Query")-before, 7, "one of each shard, and no more than 4 of any")
+	require.Equal(t, []string{first.ID}, eventIDs(w.list(f, 50)), "but no page loses it")
+}
+
+func TestReadingEventsFailsWithAnError(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	e := w.event("a", `{}`)
+	w.put(e)
+	w.faults.Add(faultwire.Fault{Operation: "GetItem", Times: 3}, faultwire.Fault{Operation: "Query", Times: faultwire.Always})
+	_, err := w.Event(w.ctx(), tenant, e.ID)
+	require.Error(t, err)
+	require.NotErrorIs(t, err, hook.ErrNotFound)
+	_, _, err = w.ListEvents(w.ctx(), hook.EventFilter{Tenant: tenant}, hook.Page{Limit: 1})
+	require.Error(t, err)
+}
+
+func TestABodyThatCannotBeInflatedIsAnError(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	e := w.event("a", `{"a":"`+strings.Repeat("x", 5000)+`"}`)
+	w.put(e)
+	it := w.items()[0]
+	it["z"] = &types.AttributeValueMemberB{Value: []byte("no such thing")}
+	_, err := w.raw.PutItem(w.ctx(), &awsdynamodb.PutItemInput{TableName: ptr(tableName), Item: it})
+	require.NoError(t, err)
+	_, err = w.Event(w.ctx(), tenant, e.ID)
+	require.ErrorContains(t, err, e.ID)
+	require.False(t, errors.Is(err, hook.ErrNotFound))
+}
