@@ -2,8 +2,12 @@ package dynamo_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -47,6 +51,9 @@ type world struct {
 	ids    *id.Source
 	now    atomic.Int64 // milliseconds
 	slow   atomic.Bool  // calls take a while, of a bubble's clock
+
+	busy        atomic.Int64 // so many writes still find another transaction under way
+	unprocessed atomic.Int64 // so many batches are still left undone
 }
 
 // setup makes a world of its own for a test.
@@ -66,6 +73,9 @@ func setup(t *testing.T) *world {
 		if w.slow.Load() {
 			time.Sleep(time.Millisecond)
 		}
+		if answer := w.refusal(r); answer != nil {
+			return answer, nil
+		}
 		return straight.Transport.RoundTrip(r)
 	})})
 	w.config = config(faulty)
@@ -78,6 +88,43 @@ func setup(t *testing.T) *world {
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// refusal is an answer that the service gives only when others are at work, or
+// when there is too much of it; nil: the service is to answer itself.
+func (w *world) refusal(r *http.Request) *http.Response {
+	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	take := func(left *atomic.Int64) bool {
+		for n := left.Load(); n > 0; n = left.Load() {
+			if left.CompareAndSwap(n, n-1) {
+				return true
+			}
+		}
+		return false
+	}
+	status, body := http.StatusBadRequest, ""
+	switch {
+	case operation == "TransactWriteItems" && take(&w.busy):
+		body = `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","Message":"cancelled","CancellationReasons":[{"Code":"TransactionConflict","Message":"conflict"},{"Code":"None"}]}`
+	case operation == "PutItem" && take(&w.busy):
+		body = `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionConflictException","message":"conflict"}`
+	case (operation == "BatchGetItem" || operation == "BatchWriteItem") && take(&w.unprocessed):
+		var in struct{ RequestItems json.RawMessage }
+		err := json.NewDecoder(r.Body).Decode(&in)
+		if err != nil {
+			w.t.Error(err)
+		}
+		status = http.StatusOK
+		body = `{"UnprocessedItems":` + string(in.RequestItems) + `}`
+		if operation == "BatchGetItem" {
+			body = `{"Responses":{},"UnprocessedKeys":` + string(in.RequestItems) + `}`
+		}
+	default:
+		return nil
+	}
+	h := http.Header{}
+	h.Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE([]byte(body))), 10))
+	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: r}
+}
 
 // open returns another Table on the same table, as another process has it.
 func (w *world) open() *dynamo.Table {
