@@ -72,12 +72,14 @@ type system struct {
 type mode struct {
 	name    string
 	workers int // messages in the deliver function at once: no more batches than it has environments
-	start   func(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions
+	// visibility timeout of the queue; 0: as configured
+	visibility time.Duration
+	start      func(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions
 }
 
 const environments = 4 // of each function, when they are real processes
 
-var modes = []mode{{"in process", 64, inProcess}, {"bootstraps", environments, bootstraps}}
+var modes = []mode{{name: "in process", workers: 64, start: inProcess}, {name: "bootstraps", workers: environments, start: bootstraps}}
 
 // everywhere runs a story in each mode.
 func everywhere(t *testing.T, story func(t *testing.T, s *system)) {
@@ -104,6 +106,9 @@ func start(t testing.TB, m mode) *system {
 	env := environment(s.receiver.port())
 	cfg, err := config.Load(config.Local, config.Source{Getenv: func(name string) string { return env[name] }})
 	require.NoError(t, err)
+	if m.visibility > 0 {
+		cfg.Queue.Visibility = m.visibility
+	}
 	s.services, err = localaws.Open(t.TempDir())
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.services.Close()) })
@@ -136,7 +141,12 @@ func listen(t testing.TB) net.Listener {
 }
 
 func inProcess(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions {
-	app := wire.New(cfg, wire.Local(inproc.Client(s.services), awsURL), slog.New(slog.DiscardHandler))
+	return onClient(t, inproc.Client(s.services), cfg, awsURL)
+}
+
+// onClient is the functions in the process, on services behind client.
+func onClient(t testing.TB, client *http.Client, cfg *config.Config, awsURL string) localaws.Functions {
+	app := wire.New(cfg, wire.Local(client, awsURL), slog.New(slog.DiscardHandler))
 	ctx, stop := context.WithCancel(context.Background())
 	var counting sync.WaitGroup
 	counting.Go(func() { app.Counts().Run(ctx, 50*time.Millisecond) })
