@@ -475,6 +475,31 @@ func TestUnprocessedKeysAndItemsAreTriedAgain(t *testing.T) {
 	})
 }
 
+// A batch that is left half done and then fails fails for what is not in it.
+func TestItemsLeftUnprocessedForGoodAreAnError(t *testing.T) {
+	t.Parallel()
+	slowly(t, func(t *testing.T, w *world) {
+		w.unprocessed.Store(1)
+		w.faults.Add(faultwire.Fault{Operation: "BatchWriteItem", Call: 2, Times: 3})
+		errs := make([]error, 10)
+		calls := make([]func(), len(errs))
+		for i := range errs {
+			e := w.event("a", `{}`)
+			calls[i] = func() { errs[i] = w.PutEvent(w.ctx(), e) }
+		}
+		together(calls...)
+		failed := 0
+		for _, err := range errs {
+			if err != nil {
+				require.ErrorContains(t, err, "unprocessed")
+				failed++
+			}
+		}
+		require.Positive(t, failed)
+		require.Len(t, w.items(), len(errs)-failed)
+	})
+}
+
 // listed reads a whole list of an endpoint's deliveries.
 func (w *world) listed(f hook.DeliveryFilter, limit int) []string {
 	w.t.Helper()

@@ -125,19 +125,30 @@ func CreateTable(ctx context.Context, cfg aws.Config, name string) error {
 	if err := dynamodb.NewTableExistsWaiter(client).Wait(ctx, &dynamodb.DescribeTableInput{TableName: &name}, time.Minute); err != nil {
 		return fmt.Errorf("wait for table %s: %w", name, err)
 	}
-	ttl, err := client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name})
-	if err != nil {
-		return fmt.Errorf("describe time to live of %s: %w", name, err)
-	}
-	if d := ttl.TimeToLiveDescription; d != nil && (d.TimeToLiveStatus == types.TimeToLiveStatusEnabled || d.TimeToLiveStatus == types.TimeToLiveStatusEnabling) {
-		return nil
+	if set, err := hasTTL(ctx, client, name); err != nil || set {
+		return err
 	}
 	_, err = client.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{
 		TableName:               &name,
 		TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(TTL), Enabled: aws.Bool(true)},
 	})
 	if err != nil {
+		// It may be set all the same: DynamoDB refuses to set it twice, as the
+		// SDK does after a lost answer.
+		if set, lookErr := hasTTL(ctx, client, name); lookErr == nil && set {
+			return nil
+		}
 		return fmt.Errorf("set time to live of %s: %w", name, err)
 	}
 	return nil
+}
+
+// hasTTL says whether a table's time to live is set.
+func hasTTL(ctx context.Context, client *dynamodb.Client, name string) (bool, error) {
+	out, err := client.DescribeTimeToLive(ctx, &dynamodb.DescribeTimeToLiveInput{TableName: &name})
+	if err != nil {
+		return false, fmt.Errorf("describe time to live of %s: %w", name, err)
+	}
+	d := out.TimeToLiveDescription
+	return d != nil && (d.TimeToLiveStatus == types.TimeToLiveStatusEnabled || d.TimeToLiveStatus == types.TimeToLiveStatusEnabling), nil
 }
