@@ -99,8 +99,14 @@ func (j *job) carrier() Carrier { return Carrier{Message: j.message, MessageID: 
 // another message, or over. The visibility of those that stay has been set
 // where they are to come back sooner than the queue's timeout.
 //
-// It returns before ctx's deadline: no post is started that could outlast it.
+// It returns before ctx's deadline, whatever the stores do: no post is started
+// that could outlast it, and what is not settled in time stays in the queue.
 func (d *Deliverer) Deliver(ctx context.Context, batch []hook.Received) (failed []string) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-returnTime))
+		defer cancel()
+	}
 	var mu sync.Mutex
 	stays := func(r hook.Received) {
 		mu.Lock()
@@ -243,6 +249,10 @@ func (d *Deliverer) body(ctx context.Context, j *job) ([]byte, error) {
 	}
 	return e.Body, nil
 }
+
+// returnTime is what is kept back of an invocation's time to answer: one that
+// overruns its time repeats the whole batch.
+const returnTime = 3 * time.Second
 
 // settleTime is what is kept back of an invocation's time to record and
 // settle after the longest post.

@@ -181,6 +181,19 @@ func TestNoPostIsStartedThatCouldOutlastTheInvocation(t *testing.T) {
 	})
 }
 
+func TestAStoreThatHangsDoesNotOutlastTheInvocation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, ok200)
+		w.fault("save", 0, hangs)
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
+		defer cancel()
+		require.Equal(t, []string{"m"}, w.d.Deliver(ctx, []hook.Received{w.receive(w.message(), "m", 1)}))
+		require.Less(t, time.Since(start), 45*time.Second)
+		require.Len(t, w.posts, 1)
+	})
+}
+
 func TestAStoppedPostIsNoAttempt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, post.Result{Outcome: hook.OutcomeOther, Reason: "stopped"})

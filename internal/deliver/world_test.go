@@ -34,6 +34,7 @@ type fault int
 const (
 	fails      fault = iota + 1 // nothing was done
 	answerLost                  // it was done, and the caller is told that it failed
+	hangs                       // nothing is done until the caller gives up
 )
 
 // world is everything around a Deliverer: rows, endpoints, both queues and the
@@ -137,10 +138,14 @@ func (w *world) Deliveries(_ context.Context, refs []hook.Ref) ([]*hook.Delivery
 	return rows, nil
 }
 
-func (w *world) SaveDelivery(_ context.Context, write hook.DeliveryWrite) error {
+func (w *world) SaveDelivery(ctx context.Context, write hook.DeliveryWrite) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f := w.call("save")
+	if f == hangs {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if f == fails {
 		return errFault
 	}
@@ -190,12 +195,15 @@ func (w *world) Event(context.Context, string, string) (*hook.Event, error) {
 	return w.event, nil
 }
 
-func (w *world) Send(_ context.Context, out []hook.Outgoing) []hook.Sent {
+func (w *world) Send(ctx context.Context, out []hook.Outgoing) []hook.Sent {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	sent := make([]hook.Sent, len(out))
 	for i, o := range out {
 		f := w.call("send")
+		if ctx.Err() != nil {
+			f = fails
+		}
 		if f != fails {
 			w.copies = append(w.copies, o)
 			sent[i].MessageID = fmt.Sprintf("copy-%d", len(w.copies))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -42,9 +43,14 @@ func (a *App) SweepFunction() func(context.Context, events.EventBridgeEvent) err
 	}
 }
 
+// flushTime bounds how long an answer waits for its counts.
+const flushTime = 2 * time.Second
+
 // flush stores what was counted. Counts whose outcome is unknown are dropped:
 // counted twice would be worse than not at all.
 func (a *App) flush(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, flushTime)
+	defer cancel()
 	if err := a.counts.Flush(ctx); err != nil {
 		a.log.WarnContext(ctx, "counts not stored", "error", err)
 	}
