@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"posthorn/internal/dynamo"
 	"posthorn/internal/faultwire"
 	"posthorn/internal/hook"
 )
@@ -596,6 +597,27 @@ func TestTheIndexFollowsTheRow(t *testing.T) {
 	dw = again(dw.Delivery, hook.Delivered, w.clock())
 	w.save(dw)
 	require.Zero(t, indexed())
+}
+
+// The index trails the rows: what a row says is what counts.
+func TestAListShowsNoDeliveryThatHasLeftItsStatusMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	endpoint := w.endpointID()
+	stays, leaves := w.delivery(endpoint, hook.Retrying), w.delivery(endpoint, hook.Retrying)
+	w.save(stays)
+	w.save(leaves)
+	straight := dynamo.New(w.straight, tableName, dynamo.Options{Now: w.clock})
+	w.faults.Add(faultwire.Fault{Operation: "BatchGetItem", Match: func([]byte) bool { // between the index and the rows
+		if err := straight.SaveDelivery(w.ctx(), again(leaves.Delivery, hook.Delivered, w.clock())); err != nil {
+			t.Error(err)
+		}
+		return false
+	}})
+	got, _, err := w.ListDeliveries(w.ctx(), hook.DeliveryFilter{Tenant: tenant, EndpointID: endpoint, Status: hook.Retrying}, hook.Page{Limit: 10})
+	require.NoError(t, err)
+	require.Len(t, got, 1)
+	require.Equal(t, stays.Delivery.Ref, got[0].Ref)
 }
 
 func TestManyWritersOfManyRows(t *testing.T) {

@@ -17,14 +17,23 @@ import (
 // Deliveries reads the rows of refs strongly consistently, in their order, nil
 // where there is none. Reads of concurrent callers travel together.
 func (t *Table) Deliveries(ctx context.Context, refs []hook.Ref) ([]*hook.Delivery, error) {
-	rows := make([]*hook.Delivery, 0, len(refs))
-	// As many at once as go into a shared read with those of others.
-	for part := range slices.Chunk(refs, 10) {
-		got, err := t.rows.Do(ctx, part)
+	if len(refs) == 0 {
+		return nil, nil
+	}
+	if len(refs) <= batchGetLimit/sharedReads {
+		rows, err := t.rows.Do(ctx, refs)
 		if err != nil {
 			return nil, fmt.Errorf("read deliveries: %w", err)
 		}
-		rows = append(rows, got...)
+		return rows, nil
+	}
+	rows := make([]*hook.Delivery, 0, len(refs))
+	for part := range slices.Chunk(refs, batchGetLimit) {
+		got := t.readRows(ctx, [][]hook.Ref{part})[0]
+		if got.Err != nil {
+			return nil, fmt.Errorf("read deliveries: %w", got.Err)
+		}
+		rows = append(rows, got.Value...)
 	}
 	return rows, nil
 }

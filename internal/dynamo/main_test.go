@@ -44,13 +44,14 @@ var epoch = time.Date(2026, 11, 24, 22, 0, 0, 0, time.UTC)
 // world is a table on a service in the same process, with faults between.
 type world struct {
 	*dynamo.Table
-	t      *testing.T
-	config aws.Config
-	raw    *awsdynamodb.Client // past the faults
-	faults *faultwire.Transport
-	ids    *id.Source
-	now    atomic.Int64 // milliseconds
-	slow   atomic.Bool  // calls take a while, of a bubble's clock
+	t        *testing.T
+	config   aws.Config
+	straight aws.Config          // past the faults
+	raw      *awsdynamodb.Client // past the faults
+	faults   *faultwire.Transport
+	ids      *id.Source
+	now      atomic.Int64 // milliseconds
+	slow     atomic.Bool  // calls take a while, of a bubble's clock
 
 	busy        atomic.Int64 // so many writes still find another transaction under way
 	unprocessed atomic.Int64 // so many batches are still left undone
@@ -67,7 +68,7 @@ func setup(t *testing.T) *world {
 	service, err := dynamodb.New(dynamodb.Options{Store: db, Now: w.clock})
 	require.NoError(t, err)
 
-	straight := inproc.Client(service)
+	client := inproc.Client(service)
 	var faulty *http.Client
 	faulty, w.faults = faultwire.Wrap(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 		if w.slow.Load() {
@@ -76,11 +77,12 @@ func setup(t *testing.T) *world {
 		if answer := w.refusal(r); answer != nil {
 			return answer, nil
 		}
-		return straight.Transport.RoundTrip(r)
+		return client.Transport.RoundTrip(r)
 	})})
 	w.config = config(faulty)
-	w.raw = awsdynamodb.NewFromConfig(config(straight))
-	require.NoError(t, dynamo.CreateTable(t.Context(), config(straight), tableName))
+	w.straight = config(client)
+	w.raw = awsdynamodb.NewFromConfig(w.straight)
+	require.NoError(t, dynamo.CreateTable(t.Context(), w.straight, tableName))
 	w.Table = w.open()
 	return w
 }

@@ -52,12 +52,13 @@ func New(cfg aws.Config, name string, o Options) *Table {
 	t := &Table{client: dynamodb.NewFromConfig(cfg), name: &name, retention: o.EventRetention, now: o.Now, rand: o.Rand}
 	t.versions = gather.New(gather.Options{Size: batchGetLimit, Parallel: 1}, t.readVersions)
 	t.events = gather.New(gather.Options{Size: batchWriteLimit, Parallel: 1}, t.putEvents)
-	t.rows = gather.New(gather.Options{Size: batchGetLimit / 10, Parallel: 1}, t.readRows)
+	t.rows = gather.New(gather.Options{Size: sharedReads, Parallel: 1}, t.readRows)
 	return t
 }
 
 const (
 	batchGetLimit   = 100 // keys of a BatchGetItem
+	sharedReads     = 10  // reads of rows that share one
 	batchWriteLimit = 25  // items of a BatchWriteItem
 	firstPause      = 20 * time.Millisecond
 	longestPause    = time.Second
