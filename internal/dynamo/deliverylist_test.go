@@ -65,8 +65,6 @@ func TestAnEndpointsDeliveriesListNewestFirst(t *testing.T) {
 			require.Equal(t, want, w.listed(f, limit), "%+v in pages of %d", f, limit)
 		}
 	}
-	_, _, err := w.ListDeliveries(w.ctx(), hook.DeliveryFilter{Tenant: tenant, EndpointID: endpoint}, hook.Page{Limit: 1, After: "x"})
-	require.ErrorIs(t, err, hook.ErrNotFound, "no such place in the list")
 }
 
 func TestAPageCanStartAfterAnyDelivery(t *testing.T) {
@@ -77,7 +75,7 @@ func TestAPageCanStartAfterAnyDelivery(t *testing.T) {
 	for range 12 {
 		dw := w.delivery(endpoint, hook.Retrying)
 		w.save(dw)
-		ids = append(ids, dw.Delivery.ID())
+		ids = append(ids, dw.Delivery.EventID)
 	}
 	slices.Sort(ids)
 	slices.Reverse(ids)

@@ -158,19 +158,11 @@ func (t *Table) Attempts(ctx context.Context, ref hook.Ref, newest int) ([]hook.
 }
 
 // ListDeliveries lists the deliveries of one endpoint of which something is
-// recorded, newest event first. next, the id of a delivery, is where the next
+// recorded, newest event first. next, the id of an event, is where the next
 // page goes on; empty at the end. A page can end early, even with nothing on
 // it, when the filter lets little through.
 func (t *Table) ListDeliveries(ctx context.Context, f hook.DeliveryFilter, p hook.Page) (deliveries []*hook.Delivery, next string, err error) {
-	after := ""
-	if p.After != "" {
-		ref, err := hook.ParseDeliveryID(f.Tenant, p.After)
-		if err != nil {
-			return nil, "", fmt.Errorf("list deliveries: %w", err)
-		}
-		after = ulid(ref.EventID)
-	}
-	from, below := ulidSpan(f.Since, f.Until, after)
+	from, below := ulidSpan(f.Since, f.Until, ulid(p.After))
 	if f.Status == hook.Retrying || f.Status == hook.Held {
 		deliveries, next, err = t.listByStatus(ctx, f, p.Limit, from, below)
 	} else {
@@ -178,9 +170,6 @@ func (t *Table) ListDeliveries(ctx context.Context, f hook.DeliveryFilter, p hoo
 	}
 	if err != nil {
 		return nil, "", fmt.Errorf("list deliveries: %w", err)
-	}
-	if next != "" {
-		next = hook.Ref{Tenant: f.Tenant, EventID: next, EndpointID: f.EndpointID}.ID()
 	}
 	return deliveries, next, nil
 }

@@ -5,7 +5,7 @@ import "time"
 // Page asks for a part of a list, newest first.
 type Page struct {
 	Limit int    // at most so many, 1 or more
-	After string // the id at which the page before ended; empty: from the newest
+	After string // the id at which the page before ended, of a delivery its event's; empty: from the newest
 }
 
 // EventFilter narrows a list of events. Zero fields do not narrow.
