@@ -49,11 +49,11 @@ functions: ## Build the three functions for this machine's processor, or for GOA
 ##@ Checks
 
 .PHONY: test
-test: functions ## Run the unit, integration and end-to-end tests
+test: ## Run the unit, integration and end-to-end tests
 	$(GO) test -timeout 5m ./...
 
 .PHONY: race
-race: functions ## Run the same tests with the race detector
+race: ## Run the same tests with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
 
 .PHONY: vet
@@ -101,6 +101,10 @@ load: bin/posthorn bin/loadtest ## Measure a fresh local Posthorn under load; AR
 		kill -0 $$pid 2>/dev/null || { cat "$$dir/log"; exit 1; }; sleep 0.1; \
 	done; \
 	bin/loadtest $(or $(ARGS),suite) --url http://127.0.0.1:18000
+
+.PHONY: bench-stores
+bench-stores: ## Measure the embedded stores that were considered, a minute; ARGS="-time 20s" measures longer
+	@cd bench/stores && $(GO) run . $(ARGS)
 
 .PHONY: size
 size: ## Print the size of each function, and fail over 12 MiB
