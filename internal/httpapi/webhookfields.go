@@ -53,9 +53,7 @@ func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 // takes less.
 func (a *API) changedEndpointField(name, value []byte) (change func(*hook.Endpoint), err error) {
 	switch field := string(name); field {
-	case "secret":
-		return nil, &hook.InvalidError{Field: field, Code: "read_only_field", Reason: "cannot be changed here; rotate-secret is for that"}
-	case "id", "status", "status_reason", "created_at", "updated_at":
+	case "secret", "id", "status", "status_reason", "created_at", "updated_at":
 		return nil, &hook.InvalidError{Field: field, Code: "read_only_field", Reason: "cannot be changed"}
 	}
 	return a.endpointField(name, value)

@@ -279,11 +279,8 @@ func TestChangeRefusesBadInput(t *testing.T) {
 			w := newWorld()
 			id := w.register(t, anyEndpoint)
 			w.calls = map[string]int{}
-			p := requireProblem(t, w.do("PATCH", "/api/v1/webhooks/"+id, c.body), 400, c.code, c.field)
+			requireProblem(t, w.do("PATCH", "/api/v1/webhooks/"+id, c.body), 400, c.code, c.field)
 			w.requireUntouched(t)
-			if name == "secret" {
-				require.Contains(t, p["detail"], "rotate-secret")
-			}
 		})
 	}
 }

@@ -46,7 +46,11 @@ func (s Schedule) Run(ctx context.Context) error {
 			return nil
 		case <-timer.C:
 		}
-		if err := s.once(ctx); err != nil {
+		err := s.once(ctx)
+		if ctx.Err() != nil { // a run cut short by the end is no failure
+			return nil
+		}
+		if err != nil {
 			log.Error("scheduled run failed", "schedule", s.Name, "error", err)
 		}
 		now := time.Now()
