@@ -122,8 +122,14 @@ func TestDeadLettersListNewestFirst(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, len(all), n)
 	for _, f := range []hook.DeadLetterFilter{
-		{}, {EndpointID: endpoints[1]}, {EventType: "type.2"}, {EndpointID: endpoints[1], EventType: "type.2"}, {EventType: "nothing"},
-		{Since: all[9].CreatedAt}, {Until: all[9].CreatedAt}, {Since: all[20].CreatedAt, Until: all[5].CreatedAt, EndpointID: endpoints[0]},
+		{},
+		{EndpointID: endpoints[1]},
+		{EventType: "type.2"},
+		{EndpointID: endpoints[1], EventType: "type.2"},
+		{EventType: "nothing"},
+		{Since: all[9].CreatedAt},
+		{Until: all[9].CreatedAt},
+		{Since: all[20].CreatedAt, Until: all[5].CreatedAt, EndpointID: endpoints[0]},
 		{Since: all[9].CreatedAt, Until: all[9].CreatedAt},
 	} {
 		want := []*hook.DeadLetter(nil)

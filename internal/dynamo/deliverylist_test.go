@@ -44,9 +44,15 @@ func TestAnEndpointsDeliveriesListNewestFirst(t *testing.T) {
 	w.save(w.delivery(w.endpointID(), hook.Delivered))
 	slices.Reverse(all)
 	filters := []hook.DeliveryFilter{
-		{}, {EventType: "user.created"}, {EventType: "nothing"},
-		{Since: all[20].CreatedAt}, {Until: all[20].CreatedAt}, {Since: all[30].CreatedAt, Until: all[10].CreatedAt},
-		{Since: all[20].CreatedAt, Until: all[20].CreatedAt}, {Since: w.clock().Add(time.Hour)}, {Until: epoch.Add(-time.Hour)},
+		{},
+		{EventType: "user.created"},
+		{EventType: "nothing"},
+		{Since: all[20].CreatedAt},
+		{Until: all[20].CreatedAt},
+		{Since: all[30].CreatedAt, Until: all[10].CreatedAt},
+		{Since: all[20].CreatedAt, Until: all[20].CreatedAt},
+		{Since: w.clock().Add(time.Hour)},
+		{Until: epoch.Add(-time.Hour)},
 	}
 	for _, status := range statuses {
 		filters = append(filters, hook.DeliveryFilter{Status: status}, hook.DeliveryFilter{Status: status, EventType: "user.created"},

@@ -103,7 +103,8 @@ func (w *world) refusal(r *http.Request) *http.Response {
 		}
 		return false
 	}
-	status, body := http.StatusBadRequest, ""
+	status := http.StatusBadRequest
+	var body string
 	switch {
 	case operation == "TransactWriteItems" && take(&w.busy):
 		body = `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","Message":"cancelled","CancellationReasons":[{"Code":"TransactionConflict","Message":"conflict"},{"Code":"None"}]}`
@@ -153,16 +154,6 @@ func (w *world) clock() time.Time { return time.UnixMilli(w.now.Load()).UTC() }
 func (w *world) advance(d time.Duration) { w.now.Add(d.Milliseconds()) }
 
 func (w *world) ctx() context.Context { return w.t.Context() }
-
-// item reads an item as it is stored, nil when there is none.
-func (w *world) item(pk, sk string) map[string]types.AttributeValue {
-	w.t.Helper()
-	out, err := w.raw.GetItem(w.ctx(), &awsdynamodb.GetItemInput{TableName: aws.String(tableName), ConsistentRead: aws.Bool(true), Key: map[string]types.AttributeValue{
-		"PK": &types.AttributeValueMemberS{Value: pk}, "SK": &types.AttributeValueMemberS{Value: sk},
-	}})
-	require.NoError(w.t, err)
-	return out.Item
-}
 
 // items reads the whole table.
 func (w *world) items() []map[string]types.AttributeValue {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -126,7 +127,7 @@ func (a *API) handle(h handler) http.HandlerFunc {
 		start := a.o.Now()
 		defer func() {
 			if v := recover(); v != nil {
-				if v == http.ErrAbortHandler {
+				if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					panic(v)
 				}
 				a.fail(w, r, start, &panicError{value: v, stack: debug.Stack()})

@@ -27,6 +27,7 @@ func (s *sink) MarkKeySent(context.Context, *hook.IdempotencyKey) error { return
 func (s *sink) Event(context.Context, string, string) (*hook.Event, error) {
 	return nil, hook.ErrNotFound
 }
+
 func (s *sink) Send(_ context.Context, out []hook.Outgoing) []hook.Sent {
 	return make([]hook.Sent, len(out))
 }

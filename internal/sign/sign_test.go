@@ -33,6 +33,7 @@ func headers(secrets ...hook.Secret) http.Header {
 
 // forever and until are secrets without and with an end.
 func forever(value string) hook.Secret { return hook.Secret{Value: value} }
+
 func until(value string, left time.Duration) hook.Secret {
 	return hook.Secret{Value: value, ExpiresAt: at.Add(left)}
 }

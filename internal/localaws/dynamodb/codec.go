@@ -53,12 +53,6 @@ func appendStoredValue(dst []byte, v *value) []byte {
 	return dst
 }
 
-// recordSize is the size that a stored item begins with.
-func recordSize(b []byte) int {
-	n, _ := binary.Uvarint(b)
-	return int(n)
-}
-
 // decodeRecord reads a stored item and its size. It copies b once.
 func decodeRecord(b []byte) (item, int, error) {
 	r := reader{s: string(b)}

@@ -29,7 +29,7 @@ func (o *operand) get(b *bound, it item) *value {
 	if v == nil || !o.size {
 		return v
 	}
-	n := 0
+	var n int
 	switch v.kind {
 	case kindS, kindB:
 		n = len(v.text)

@@ -17,8 +17,6 @@ const maxNesting = 32
 type decoder struct {
 	s string
 	i int
-	// depth guards skip against documents that nest without end.
-	depth int
 }
 
 func (d *decoder) malformed() error {

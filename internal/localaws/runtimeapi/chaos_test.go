@@ -181,7 +181,7 @@ func TestManyCallersUnderKills(t *testing.T) {
 			}
 		})
 	}
-	for killed := 0; killed < kills; killed++ {
+	for range kills {
 		for before := answered.Load(); answered.Load() < before+10; runtime.Gosched() {
 			if answered.Load()+lost.Load() > callers*each-20 {
 				break
