@@ -19,6 +19,9 @@ TOOL := $(GO) tool -modfile=tools/go.mod
 # Limits that `make size` holds: of a bootstrap, in bytes.
 MAX_BOOTSTRAP := 12582912
 
+# Tests at once in a package: the end-to-end ones wait more than they work.
+PARALLEL ?= 8
+
 FUZZTIME ?= 10s
 BENCH ?= .
 ARGS ?=
@@ -50,11 +53,11 @@ functions: ## Build the three functions for this machine's processor, or for GOA
 
 .PHONY: test
 test: ## Run the unit, integration and end-to-end tests
-	$(GO) test -timeout 5m ./...
+	$(GO) test -parallel $(PARALLEL) -timeout 5m ./...
 
 .PHONY: race
 race: ## Run the same tests with the race detector
-	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
+	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout 10m ./...
 
 .PHONY: vet
 vet: ## Run go vet

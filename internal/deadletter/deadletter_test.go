@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
@@ -36,6 +38,7 @@ const (
 
 // world is the store and both queues, in memory, with faults on order.
 type world struct {
+	mu       sync.Mutex
 	t        *testing.T
 	row      *hook.Delivery
 	entries  map[string]*hook.DeadLetter
@@ -102,6 +105,8 @@ func row(status hook.Status, gen, hop int, messageID string) *hook.Delivery {
 }
 
 func (w *world) Deliveries(context.Context, []hook.Ref) ([]*hook.Delivery, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.trip("read") != 0 {
 		return nil, errFault
 	}
@@ -113,6 +118,8 @@ func (w *world) Deliveries(context.Context, []hook.Ref) ([]*hook.Delivery, error
 }
 
 func (w *world) SaveDelivery(_ context.Context, write hook.DeliveryWrite) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	f := w.trip("save")
 	if f == fails {
 		return errFault
@@ -137,6 +144,8 @@ func (w *world) SaveDelivery(_ context.Context, write hook.DeliveryWrite) error 
 }
 
 func (w *world) PutDeadLetter(_ context.Context, e *hook.DeadLetter) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	f := w.trip("put")
 	if f != fails {
 		w.entries[e.ID] = e
@@ -148,6 +157,8 @@ func (w *world) PutDeadLetter(_ context.Context, e *hook.DeadLetter) error {
 }
 
 func (w *world) DeadLetter(_ context.Context, _, id string) (*hook.DeadLetter, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if e := w.entries[id]; e != nil {
 		return e, nil
 	}
@@ -155,6 +166,8 @@ func (w *world) DeadLetter(_ context.Context, _, id string) (*hook.DeadLetter, e
 }
 
 func (w *world) DeleteDeadLetter(_ context.Context, _, id string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.entries[id] == nil {
 		return hook.ErrNotFound
 	}
@@ -163,6 +176,8 @@ func (w *world) DeleteDeadLetter(_ context.Context, _, id string) error {
 }
 
 func (w *world) ExtendEvent(_ context.Context, _, _ string, until time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	f := w.trip("extend")
 	if f != fails {
 		w.extended = until
@@ -174,6 +189,8 @@ func (w *world) ExtendEvent(_ context.Context, _, _ string, until time.Time) err
 }
 
 func (w *world) Endpoint(context.Context, string, string) (*hook.Endpoint, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.endpoint == nil {
 		return nil, hook.ErrNotFound
 	}
@@ -181,6 +198,8 @@ func (w *world) Endpoint(context.Context, string, string) (*hook.Endpoint, error
 }
 
 func (w *world) Event(context.Context, string, string) (*hook.Event, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.event == nil {
 		return nil, hook.ErrNotFound
 	}
@@ -188,6 +207,8 @@ func (w *world) Event(context.Context, string, string) (*hook.Event, error) {
 }
 
 func (w *world) EndpointSet(context.Context, string) (*hook.EndpointSet, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	set := &hook.EndpointSet{}
 	if w.endpoint != nil {
 		set.Endpoints = []*hook.Endpoint{w.endpoint}
@@ -196,6 +217,8 @@ func (w *world) EndpointSet(context.Context, string) (*hook.EndpointSet, error) 
 }
 
 func (w *world) ReceiveDead(_ context.Context, limit int) ([]hook.Received, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	var batch []hook.Received
 	for _, r := range w.dead {
 		if len(batch) < limit && !w.hidden[r.ReceiptHandle] {
@@ -207,6 +230,8 @@ func (w *world) ReceiveDead(_ context.Context, limit int) ([]hook.Received, erro
 }
 
 func (w *world) DeleteDead(_ context.Context, handles []string) []error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	f := w.trip("delete")
 	errs := make([]error, len(handles))
 	for i, h := range handles {
@@ -227,6 +252,8 @@ func (w *world) DeleteDead(_ context.Context, handles []string) []error {
 }
 
 func (w *world) Send(_ context.Context, out []hook.Outgoing) []hook.Sent {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	f := w.trip("send")
 	if f != fails {
 		w.sent = append(w.sent, out[0].Message)
@@ -237,7 +264,11 @@ func (w *world) Send(_ context.Context, out []hook.Outgoing) []hook.Sent {
 	return []hook.Sent{{MessageID: fmt.Sprintf("sent-%d", len(w.sent))}}
 }
 
-func (w *world) Ended(s hook.Status) { w.ended[s]++ }
+func (w *world) Ended(s hook.Status) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended[s]++
+}
 
 func TestJudge(t *testing.T) {
 	t.Parallel()
@@ -333,6 +364,18 @@ func TestAnUndecodableMessageBecomesAnEntryOfTheOperator(t *testing.T) {
 	}
 }
 
+func TestAnUndecodableMessageOfAnyLengthIsKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.dead = []hook.Received{{MessageID: "m", ReceiptHandle: "m", SentAt: noon, Raw: `{"v":1,"` + strings.Repeat("ä", 500<<10) + `":1}`}}
+	require.Equal(t, deadletter.Result{Entombed: 1}, w.sweep())
+	for _, e := range w.entries {
+		require.Less(t, len(e.FailureReason)+len(e.RawBody), 300<<10)
+		require.True(t, utf8.ValidString(e.FailureReason))
+		require.LessOrEqual(t, len(e.FailureReason), 512)
+	}
+}
+
 // Each write of the sweep, failing and with its answer lost: the next sweep
 // finishes the work, and there is one entry.
 func TestSweepFaultPairs(t *testing.T) {
@@ -401,7 +444,11 @@ func TestReplayFaultPairs(t *testing.T) {
 				entry := w.row.DeadLetterID
 				w.faults[op] = f
 				_, err := w.r.Replay(t.Context(), "acme", entry)
-				require.ErrorIs(t, err, errFault)
+				if op == "save" { // the message is on its way, and its record clears up
+					require.NoError(t, err)
+				} else {
+					require.ErrorIs(t, err, errFault)
+				}
 				if op == "send" && f == fails {
 					require.Equal(t, hook.Dead, w.row.Status, "nothing sent, nothing touched")
 				}

@@ -35,7 +35,7 @@ type Replayer struct {
 // Replay sends the delivery of a dead letter again, with a fresh budget, and
 // removes the entry. It returns the delivery's id. The message is in the queue
 // before anything else changes: should the rest fail, the delivery goes its
-// way all the same, and a second call finishes the clearing up.
+// way all the same, and its first record removes the entry.
 //
 // hook.ErrNotFound: there is no such entry. hook.ErrNotReplayable: the entry
 // is no delivery, or its endpoint or event is gone.
@@ -64,8 +64,10 @@ func (r *Replayer) Replay(ctx context.Context, tenant, id string) (deliveryID st
 	if sent.Err != nil {
 		return "", fmt.Errorf("replay %s: %w", id, sent.Err)
 	}
+	// The delivery is on its way: what it records takes the entry along, should
+	// this fail.
 	if err := r.requeue(ctx, entry, row, sent.MessageID); err != nil {
-		return "", err
+		r.Log.WarnContext(ctx, "replayed entry not cleared yet", "dead_letter", id, "error", err)
 	}
 	r.Log.InfoContext(ctx, "replay", "dead_letter", id, "delivery", entry.Ref.ID(), "tenant", tenant, "gen", entry.Gen+1)
 	return entry.Ref.ID(), nil

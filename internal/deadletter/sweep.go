@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -90,6 +91,8 @@ const (
 	// maxRawBody is how much of an undecodable message is kept, in bytes; an
 	// item holds 400 KB.
 	maxRawBody = 256 << 10
+	// maxReason bounds a reason that quotes such a message, in bytes.
+	maxReason = 512
 )
 
 // Sweep drains the dead-letter queue until it finds it empty, a batch fails as
@@ -125,14 +128,25 @@ func (s *Sweeper) Sweep(ctx context.Context) (Result, error) {
 // whose delete fails is seen again, and discarded then.
 func (s *Sweeper) sweepBatch(ctx context.Context, batch []hook.Received, sum *Result) {
 	done := make([]string, 0, len(batch))
+	var mu sync.Mutex // of done and sum
+	var wg sync.WaitGroup
 	for _, r := range batch {
-		if err := s.sweepOne(ctx, r, sum); err != nil {
-			sum.Failed++
-			s.Log.WarnContext(ctx, "dead letter not swept", "message_id", r.MessageID, "error", err)
-			continue
-		}
-		done = append(done, r.ReceiptHandle)
+		wg.Go(func() {
+			one, err := s.sweepOne(ctx, r)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				sum.Failed++
+				s.Log.WarnContext(ctx, "dead letter not swept", "message_id", r.MessageID, "error", err)
+				return
+			}
+			sum.Entombed += one.Entombed
+			sum.SentBack += one.SentBack
+			sum.Discarded += one.Discarded
+			done = append(done, r.ReceiptHandle)
+		})
 	}
+	wg.Wait()
 	if len(done) == 0 {
 		return
 	}
@@ -141,53 +155,44 @@ func (s *Sweeper) sweepBatch(ctx context.Context, batch []hook.Received, sum *Re
 	}
 }
 
-func (s *Sweeper) sweepOne(ctx context.Context, r hook.Received, sum *Result) error {
+// sweepOne handles one message and says, as a count of one, what it did.
+func (s *Sweeper) sweepOne(ctx context.Context, r hook.Received) (Result, error) {
 	m, err := hook.DecodeMessage([]byte(r.Raw))
 	if err != nil {
-		if err := s.entombUndecodable(ctx, r, err); err != nil {
-			return err
-		}
-		sum.Entombed++
-		return nil
+		return Result{Entombed: 1}, s.entombUndecodable(ctx, r, err)
 	}
 	// A conflict means that somebody decided meanwhile: look again, twice.
+	var one Result
 	for range 3 {
-		if err = s.decide(ctx, r, m, sum); !errors.Is(err, hook.ErrConflict) {
-			return err
+		if one, err = s.decide(ctx, r, m); !errors.Is(err, hook.ErrConflict) {
+			break
 		}
 	}
-	return err
+	return one, err
 }
 
-func (s *Sweeper) decide(ctx context.Context, r hook.Received, m *hook.Message, sum *Result) error {
+func (s *Sweeper) decide(ctx context.Context, r hook.Received, m *hook.Message) (Result, error) {
 	rows, err := s.Rows.Deliveries(ctx, []hook.Ref{m.Ref})
 	if err != nil {
-		return fmt.Errorf("read row of %s: %w", m.ID(), err)
+		return Result{}, fmt.Errorf("read row of %s: %w", m.ID(), err)
 	}
 	row := rows[0]
 	switch Judge(row, m, r.MessageID) {
 	case Entomb:
-		if err := s.entomb(ctx, row); err != nil {
-			return err
-		}
-		sum.Entombed++
+		return Result{Entombed: 1}, s.entomb(ctx, row)
 	case GiveUp:
-		if err := s.giveUp(ctx, row, m, r); err != nil {
-			return err
-		}
-		sum.Entombed++
+		return Result{Entombed: 1}, s.giveUp(ctx, row, m, r)
 	case SendBack:
 		next := *m
 		next.Hop++
 		next.Returns++
 		if err := s.Queues.Send(ctx, []hook.Outgoing{{Message: &next}})[0].Err; err != nil {
-			return fmt.Errorf("send %s back: %w", m.ID(), err)
+			return Result{}, fmt.Errorf("send %s back: %w", m.ID(), err)
 		}
-		sum.SentBack++
-	case Discard:
-		sum.Discarded++
+		return Result{SentBack: 1}, nil
+	default:
+		return Result{Discarded: 1}, nil
 	}
-	return nil
 }
 
 // entomb makes the entry of a dead row, and marks the row with it.
@@ -255,21 +260,12 @@ func (s *Sweeper) save(ctx context.Context, row *hook.Delivery) error {
 
 // entombUndecodable makes an entry of the operator's.
 func (s *Sweeper) entombUndecodable(ctx context.Context, r hook.Received, cause error) error {
-	raw := r.Raw
-	if len(raw) > maxRawBody {
-		cut := maxRawBody
-		for cut > 0 && !utf8.RuneStart(raw[cut]) {
-			cut--
-		}
-		raw = raw[:cut]
-	}
 	at := r.SentAt.UTC().Truncate(time.Millisecond)
 	e := &hook.DeadLetter{
-		// The message's id is not enough: a copy sent by hand has another.
 		ID:            s.EntryID(at, sha256.Sum256([]byte(r.MessageID))),
 		Ref:           hook.Ref{Tenant: s.OperatorTenant},
-		FailureReason: cause.Error(),
-		RawBody:       raw,
+		FailureReason: cut(cause.Error(), maxReason),
+		RawBody:       cut(r.Raw, maxRawBody),
 		CreatedAt:     at,
 		ExpiresAt:     s.Now().Add(s.Retention),
 	}
@@ -278,6 +274,17 @@ func (s *Sweeper) entombUndecodable(ctx context.Context, r hook.Received, cause 
 	}
 	s.Log.ErrorContext(ctx, "dead letter", "dead_letter", e.ID, "message_id", r.MessageID, "failure_reason", e.FailureReason)
 	return nil
+}
+
+// cut shortens s to at most n bytes of whole characters.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
 }
 
 func later(a, b time.Time) time.Time {

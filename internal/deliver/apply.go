@@ -31,7 +31,8 @@ type Plan struct {
 // A success of the same generation overrides a death and takes its dead letter
 // along; a failure never overwrites a final state. An attempt of a message
 // that is no longer current counts, but changes nothing else unless it
-// succeeded.
+// succeeded. Where two messages record at once and the answer to a write is
+// lost, an attempt may be counted twice: the row names the last one only.
 func Apply(row *hook.Delivery, c Carrier, a hook.Attempt, p Plan, keep Limits) (w hook.DeliveryWrite, ok bool) {
 	m, success := c.Message, a.Outcome == hook.OutcomeSuccess
 	if row != nil && row.Gen == m.Gen && row.Status.Final() && (row.Status != hook.Dead || !success) {
@@ -71,6 +72,8 @@ func Apply(row *hook.Delivery, c Carrier, a hook.Attempt, p Plan, keep Limits) (
 	}
 	next.Status = hook.Retrying
 	next.NextAttemptAt = end.Add(p.Delay(next.GenAttempts))
+	// A row that were gone before the next attempt would begin a new budget.
+	next.ExpiresAt = later(next.ExpiresAt, next.NextAttemptAt.Add(keep.DeadLetters))
 	next.CompletedAt = time.Time{}
 	return w, true
 }

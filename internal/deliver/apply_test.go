@@ -111,6 +111,25 @@ func TestApplyLaterAttempts(t *testing.T) {
 	}
 }
 
+// The table hides a row that has expired. However long a schedule is, the row
+// is there at its next attempt, and the delivery ends.
+func TestAScheduleMayOutlastTheRetention(t *testing.T) {
+	t.Parallel()
+	short := deliver.Limits{Retention: 24 * time.Hour, DeadLetters: 7 * 24 * time.Hour}
+	long := deliver.Plan{MaxAttempts: 19, Delay: func(n int) time.Duration { return min(30*time.Second<<(n-1), 8*time.Hour) }}
+	var row *hook.Delivery
+	now := noon
+	for range 19 {
+		require.True(t, row == nil || row.ExpiresAt.After(now), "the row is gone")
+		a := attempt(hook.OutcomeHTTPError)
+		a.At = now
+		w, ok := deliver.Apply(row, carrier(0, 0, "m"), a, long, short)
+		require.True(t, ok)
+		row, now = w.Delivery, w.Delivery.NextAttemptAt
+	}
+	require.Equal(t, hook.Dead, row.Status)
+}
+
 func TestEnd(t *testing.T) {
 	t.Parallel()
 	w, ok := deliver.End(nil, carrier(0, 0, "m"), hook.Cancelled, "endpoint deleted", noon, keep)

@@ -33,8 +33,9 @@ func (d *Deliverer) attempt(ctx context.Context, j *job, body []byte) (done bool
 	a.Error, a.ResponseBody = result.Reason, result.ResponseBody
 	d.Meter.Attempt(a.Outcome, a.Duration)
 
+	plan := d.plan(j)
 	w, written, err := d.record(ctx, j, func(row *hook.Delivery) (hook.DeliveryWrite, bool) {
-		return Apply(row, j.carrier(), a, d.plan(j), d.Keep)
+		return Apply(row, j.carrier(), a, plan, d.Keep)
 	})
 	d.logAttempt(ctx, j, a, w, err)
 	switch {
@@ -48,13 +49,16 @@ func (d *Deliverer) attempt(ctx context.Context, j *job, body []byte) (done bool
 	return d.settle(ctx, j, w.Delivery)
 }
 
-// plan is the retry policy for the job's delivery.
+// plan is the retry policy for the job's delivery. Its delays do not change
+// however often they are asked for, so that a write that is made again is the
+// same write.
 func (d *Deliverer) plan(j *job) Plan {
+	spread, rounding := d.Rand(), d.Rand()
 	p := d.Policies.For(j.endpoint.MaxRetries, j.endpoint.RetryPolicy, j.message.EventType)
 	return Plan{
 		MaxAttempts: p.MaxAttempts,
 		Delay: func(failed int) time.Duration {
-			return retry.WholeSeconds(retry.Delay(p, failed, d.Rand()), d.Rand())
+			return retry.WholeSeconds(retry.Delay(p, failed, spread), rounding)
 		},
 	}
 }

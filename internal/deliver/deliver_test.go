@@ -123,6 +123,35 @@ func TestALongerPolicyGoesOnByCopyWhenItsReceivesAreUsedUp(t *testing.T) {
 	})
 }
 
+func TestARecordedFailureForgetsEarlierReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, fails503)
+		m := w.message()
+		m.Returns = 3
+		require.False(t, w.deliver(m, "m", 5))
+		require.Zero(t, w.copies[0].Message.Returns)
+
+		w = newWorld(t, fails503)
+		w.fault("read", 0, fails)
+		require.False(t, w.deliver(m, "m", 5))
+		require.Equal(t, 3, w.copies[0].Message.Returns, "nothing was recorded")
+	})
+}
+
+func TestDeferralsOfALongOutageGrowApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, ok200)
+		m := w.message()
+		for hop, delay := range []time.Duration{10, 20, 40, 80, 160, 300, 300} {
+			w.fault("read", hop, fails)
+			require.False(t, w.deliver(m, "m", 1))
+			require.Equal(t, delay*time.Second, w.copies[hop].Delay)
+			m = w.copies[hop].Message
+			time.Sleep(delay * time.Second) // of the bubble's clock
+		}
+	})
+}
+
 func TestAnUndecodableMessageGoesToTheDeadLetterQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, ok200)

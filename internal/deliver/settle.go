@@ -14,8 +14,10 @@ const (
 	maxVisibilityWait = 30 * time.Second
 	// maxDelay is the longest DelaySeconds (SendMessage, SQS API reference).
 	maxDelay = 900 * time.Second
-	// deferTime is how long a delivery waits when our own stores fail.
-	deferTime = 10 * time.Second
+	// deferTime is about how long a delivery waits when our own stores fail;
+	// twice as long with each further hop, up to maxDeferTime.
+	deferTime    = 10 * time.Second
+	maxDeferTime = 5 * time.Minute
 )
 
 // settle does with the message what the recorded delivery asks for, and says
@@ -38,6 +40,11 @@ func (d *Deliverer) settle(ctx context.Context, j *job, row *hook.Delivery) (don
 // message where it may be received once more and the wait is short, a copy
 // otherwise.
 func (d *Deliverer) backOff(ctx context.Context, j *job, at time.Time) (done bool) {
+	// An outcome is on record: returns before it no longer say that the
+	// delivery gets nowhere.
+	m := *j.message
+	m.Returns = 0
+	j.message = &m
 	wait := at.Sub(d.Now())
 	if wait > maxVisibilityWait || j.received.ReceiveCount >= d.MaxReceives {
 		return d.copyOn(ctx, j, at)
@@ -68,7 +75,8 @@ func (d *Deliverer) copyOn(ctx context.Context, j *job, at time.Time) (done bool
 // deferral puts the delivery off because of a trouble of ours, by copy so that
 // neither an attempt nor a receive is used up.
 func (d *Deliverer) deferral(ctx context.Context, j *job) (done bool) {
-	wait := deferTime/2 + time.Duration(d.Rand()*float64(deferTime))
+	wait := min(deferTime<<min(j.message.Hop, 10), maxDeferTime)
+	wait = wait/2 + time.Duration(d.Rand()*float64(wait))
 	return d.copyOn(ctx, j, d.Now().Add(ceilSeconds(wait)))
 }
 

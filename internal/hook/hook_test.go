@@ -81,7 +81,7 @@ func TestMessageComesBackAsItWent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		data, err := json.Marshal(rapid.MapOf(rapid.String(), rapid.String()).Draw(t, "data"))
 		require.NoError(t, err)
-		at := time.UnixMilli(rapid.Int64Range(0, 1<<41).Draw(t, "at")).UTC()
+		at := time.UnixMilli(rapid.Int64Range(1, 1<<41).Draw(t, "at")).UTC()
 		m := hook.Message{
 			Ref:       hook.Ref{Tenant: "acme", EventID: eventID, EndpointID: endpointID},
 			EventType: "order.created", CreatedAt: at,
@@ -125,7 +125,15 @@ func TestMessagesOfAnotherFormAreRefused(t *testing.T) {
 		"not JSON":        {"hello", "decode message"},
 		"empty":           {"", "decode message"},
 		"another version": {strings.Replace(good, `"v":1`, `"v":2`, 1), "version 2 is not known"},
-		"no tenant":       {strings.Replace(good, "acme", "", 1), "no tenant"},
+		"no tenant":       {strings.Replace(good, "acme", "", 1), `tenant ""`},
+		"long tenant":     {strings.Replace(good, "acme", strings.Repeat("a", 65), 1), "tenant"},
+		"another's keys":  {strings.Replace(good, "acme", "acme#EP", 1), "tenant"},
+		"no type":         {strings.Replace(good, `"type":"a"`, `"type":""`, 1), "no event type"},
+		"no time":         {strings.Replace(good, `"at":1`, `"at":0`, 1), "no time of acceptance"},
+		"null body":       {strings.Replace(good, `"at":1`, `"at":1,"body":null`, 1), "the body is no object"},
+		"text body":       {strings.Replace(good, `"at":1`, `"at":1,"body":"x"`, 1), "the body is no object"},
+		"a brace more":    {good + "}", "something follows"},
+		"a bracket more":  {good + "]", "something follows"},
 		"bad event":       {strings.Replace(good, eventID, "evt_1", 1), `event id "evt_1"`},
 		"bad endpoint":    {strings.Replace(good, endpointID, "ep_1", 1), `endpoint id "ep_1"`},
 		"unknown field":   {strings.Replace(good, `"v":1`, `"v":1,"x":1`, 1), `unknown field "x"`},

@@ -49,6 +49,19 @@ func IDTime(id string) time.Time {
 	return time.UnixMilli(ms).UTC()
 }
 
+// ValidTenant says whether t can be a tenant: 1 to 64 of a-z, 0-9, _ and -.
+func ValidTenant(t string) bool {
+	if len(t) == 0 || len(t) > 64 {
+		return false
+	}
+	for i := range len(t) {
+		if c := t[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
 // Ref names one delivery: which event to which endpoint of which tenant.
 type Ref struct {
 	Tenant     string

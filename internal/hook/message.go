@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 	"unicode/utf8"
 )
@@ -107,18 +108,24 @@ func DecodeMessage(b []byte) (*Message, error) {
 	if err := dec.Decode(&w); err != nil {
 		return nil, fmt.Errorf("decode message: %w", err)
 	}
-	if dec.More() {
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("decode message: something follows the object")
 	}
 	switch {
 	case w.Version != messageVersion:
 		return nil, fmt.Errorf("decode message: version %d is not known", w.Version)
-	case w.Tenant == "":
-		return nil, errors.New("decode message: no tenant")
+	case !ValidTenant(w.Tenant): // it becomes part of keys
+		return nil, fmt.Errorf("decode message: tenant %.70q", w.Tenant)
 	case !ValidID(EventPrefix, w.EventID):
-		return nil, fmt.Errorf("decode message: event id %q", w.EventID)
+		return nil, fmt.Errorf("decode message: event id %.70q", w.EventID)
 	case !ValidID(EndpointPrefix, w.EndpointID):
-		return nil, fmt.Errorf("decode message: endpoint id %q", w.EndpointID)
+		return nil, fmt.Errorf("decode message: endpoint id %.70q", w.EndpointID)
+	case w.EventType == "":
+		return nil, errors.New("decode message: no event type")
+	case w.CreatedAt <= 0:
+		return nil, errors.New("decode message: no time of acceptance")
+	case len(w.Body) > 0 && w.Body[0] != '{':
+		return nil, errors.New("decode message: the body is no object")
 	case w.Gen < 0 || w.Hop < 0 || w.Returns < 0:
 		return nil, errors.New("decode message: a negative count")
 	}

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"posthorn/internal/config"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestExitCodes(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		env  map[string]string
+		want int
+		says string
+	}{
+		"help":                {args: []string{"--help"}, want: 0},
+		"help of a command":   {args: []string{"local", "--help"}, want: 0},
+		"version":             {args: []string{"version"}, want: 0},
+		"no command":          {want: 2, says: "expected one of"},
+		"unknown command":     {args: []string{"bogus"}, want: 2, says: "unexpected argument bogus"},
+		"unknown flag":        {args: []string{"local", "--bogus"}, want: 2, says: "unknown flag --bogus"},
+		"bad variables":       {args: []string{"local"}, env: map[string]string{"RETRY_JITTER": "7", "LOG_LEVEL": "loud"}, want: 1, says: "RETRY_JITTER"},
+		"a flag's bad value":  {args: []string{"local", "--port", "abc"}, want: 1, says: `PORT: "abc"`},
+		"data in a file":      {args: []string{"local", "--port", "0", "--aws-port", "0", "--data", "main.go"}, want: 1, says: "data folder"},
+		"an address not ours": {args: []string{"local", "--host", "192.0.2.1", "--port", "0"}, want: 1, says: "--host and --port"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for k, v := range c.env {
+				t.Setenv(k, v)
+			}
+			var code int
+			said := captured(t, func() { code = run(c.args) })
+			require.Equal(t, c.want, code, said)
+			require.Contains(t, said, c.says)
+		})
+	}
+}
+
+// captured returns what f writes to standard error.
+func captured(t *testing.T, f func()) string {
+	t.Helper()
+	file, err := os.Create(filepath.Join(t.TempDir(), "stderr"))
+	require.NoError(t, err)
+	stderr := os.Stderr
+	os.Stderr = file
+	defer func() { os.Stderr = stderr }()
+	f()
+	said, err := os.ReadFile(file.Name())
+	require.NoError(t, err)
+	require.NoError(t, file.Close())
+	return string(said)
+}
+
+func TestAPortInUseSaysWhatToSet(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	port := strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+	for flag, says := range map[string]string{"--port": "HOST and PORT", "--aws-port": "POSTHORN_AWS_HOST and POSTHORN_AWS_PORT"} {
+		other := map[string]string{"--port": "--aws-port", "--aws-port": "--port"}[flag]
+		var code int
+		said := captured(t, func() { code = run([]string{"local", flag, port, other, "0", "--data", t.TempDir()}) })
+		require.Equal(t, exitFailure, code)
+		require.Contains(t, said, "is in use by another program")
+		require.Contains(t, said, says)
+	}
+}
+
+// The program serves until it is told to stop, and greets with addresses that
+// work and a warning where others can reach it.
+func TestLocalServesAndStops(t *testing.T) {
+	for host, warns := range map[string]bool{"127.0.0.1": false, "0.0.0.0": true} {
+		env := map[string]string{"HOST": host, "PORT": "0", "POSTHORN_AWS_PORT": "0", "POSTHORN_DATA_DIR": t.TempDir()}
+		cfg, err := config.Load(config.Local, config.Source{Getenv: func(name string) string { return env[name] }})
+		require.NoError(t, err)
+		ctx, stop := context.WithCancel(t.Context())
+		r, w := io.Pipe()
+		ended := make(chan error, 1)
+		go func() { ended <- runLocal(ctx, cfg, slog.New(slog.DiscardHandler), w) }()
+
+		greeting := make([]byte, 4096)
+		n, err := r.Read(greeting)
+		require.NoError(t, err)
+		greeting = greeting[:n]
+		require.Equal(t, warns, bytes.Contains(greeting, []byte("WARNING")), string(greeting))
+		_, rest, _ := bytes.Cut(greeting, []byte("API            "))
+		url, _, _ := bytes.Cut(rest, []byte("\n"))
+		answer, err := http.Get(string(bytes.Replace(url, []byte("[::]"), []byte("127.0.0.1"), 1)) + "/ready")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, answer.StatusCode)
+		require.NoError(t, answer.Body.Close())
+		http.DefaultClient.CloseIdleConnections()
+
+		stop()
+		require.NoError(t, <-ended)
+		require.NoError(t, w.Close())
+	}
+}
