@@ -431,6 +431,23 @@ func TestReplaySendsAFreshBudgetAndRemovesTheEntry(t *testing.T) {
 	require.Empty(t, w.row.DeadLetterID)
 }
 
+func TestReplayOfWhatIsOnItsWayOnlyClearsTheEntry(t *testing.T) {
+	t.Parallel()
+	for name, now := range map[string]*hook.Delivery{"replayed": row(hook.Queued, 1, 0, "x"), "delivered late": row(hook.Delivered, 0, 0, "m")} {
+		w := newWorld(t)
+		w.row = row(hook.Dead, 0, 0, "m")
+		w.bury("m", message(0, 0, 0))
+		w.sweep()
+		entry := w.row.DeadLetterID
+		w.row = now
+		id, err := w.r.Replay(t.Context(), "acme", entry)
+		require.NoError(t, err, name)
+		require.Equal(t, ref.ID(), id)
+		require.Empty(t, w.sent, name)
+		require.Empty(t, w.entries, name)
+	}
+}
+
 func TestReplayFaultPairs(t *testing.T) {
 	t.Parallel()
 	for _, op := range []string{"read", "save", "send"} {

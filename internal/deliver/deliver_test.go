@@ -123,6 +123,20 @@ func TestALongerPolicyGoesOnByCopyWhenItsReceivesAreUsedUp(t *testing.T) {
 	})
 }
 
+func TestAConflictIsReadAgainAndAppliedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, ok200)
+		w.meanwhile = func() { // another message of the delivery records a failure
+			w.rows[ref] = &hook.Delivery{Ref: ref, Rev: 1, Status: hook.Retrying, MessageID: "other", Attempts: 1, GenAttempts: 1, LastAttemptID: "theirs"}
+		}
+		require.False(t, w.deliver(w.message(), "m", 1))
+		require.Equal(t, hook.Delivered, w.row().Status)
+		require.Equal(t, 2, w.row().Attempts)
+		require.Equal(t, int64(2), w.row().Rev)
+		require.Empty(t, w.copies)
+	})
+}
+
 func TestARecordedFailureForgetsEarlierReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, fails503)

@@ -59,6 +59,8 @@ type world struct {
 	faults map[string]map[int]fault // operation, n-th call from 0
 	calls  map[string]int
 	ended  map[hook.Status]int
+	// meanwhile happens once, right before the next save.
+	meanwhile func()
 
 	d *deliver.Deliverer
 }
@@ -142,6 +144,10 @@ func (w *world) SaveDelivery(ctx context.Context, write hook.DeliveryWrite) erro
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f := w.call("save")
+	if w.meanwhile != nil {
+		w.meanwhile()
+		w.meanwhile = nil
+	}
 	if f == hangs {
 		<-ctx.Done()
 		return ctx.Err()
