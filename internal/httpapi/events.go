@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"posthorn/internal/hook"
 	"posthorn/internal/ingest"
@@ -86,7 +87,9 @@ func decodeEvent(body []byte, header http.Header) (req ingest.Request, idField s
 	req.Trace = header.Get("Traceparent")
 
 	idField = "id"
-	for _, key := range header[keyHeader] {
+	if keys := header.Values(keyHeader); len(keys) > 0 {
+		// Several are one list (RFC 9110, section 5.3), which API Gateway makes of them.
+		key := strings.Join(keys, ",")
 		if hasID && key != req.ProducerID {
 			return req, "", &hook.InvalidError{Field: "id", Code: "idempotency_key_mismatch", Reason: "differs from the Idempotency-Key; they are the same thing"}
 		}

@@ -213,15 +213,24 @@ func TestRepeatedEventGetsTheSameAnswer(t *testing.T) {
 	}
 }
 
-func TestTwoDifferentKeyHeadersAreRefused(t *testing.T) {
+// A header that stands twice is one with a comma (RFC 9110, section 5.3), and
+// API Gateway makes it that.
+func TestKeyHeaderMayHaveCommas(t *testing.T) {
 	t.Parallel()
 	w := newWorld()
-	r := httptest.NewRequest("POST", "/api/v1/events", strings.NewReader(`{"event_type":"a","payload":{}}`))
-	r.Header = http.Header{"Content-Type": {"application/json"}, keyHeader: {"a", "b"}}
-	rec := httptest.NewRecorder()
-	w.api.ServeHTTP(rec, r)
-	requireProblem(t, rec, 400, "idempotency_key_mismatch", "id")
-	w.requireUntouched(t)
+	send := func(id string, keys ...string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest("POST", "/api/v1/events", strings.NewReader(`{"event_type":"a","payload":{}`+id+`}`))
+		r.Header = http.Header{"Content-Type": {"application/json"}, keyHeader: keys}
+		rec := httptest.NewRecorder()
+		w.api.ServeHTTP(rec, r)
+		return rec
+	}
+	first := requireJSON(t, send("", "7,7"), http.StatusAccepted)
+	require.Equal(t, first, requireJSON(t, send("", "7", "7"), http.StatusAccepted))
+	require.Equal(t, first, requireJSON(t, send(`,"id":"7,7"`, "7,7"), http.StatusAccepted))
+	require.NotEqual(t, first["id"], requireJSON(t, send("", "7"), http.StatusAccepted)["id"], "7 is another key")
+	requireProblem(t, send(`,"id":"7"`, "7,7"), 400, "idempotency_key_mismatch", "id")
+	require.Len(t, w.events, 2)
 }
 
 func TestFaultsOfEventWrites(t *testing.T) {

@@ -3,30 +3,33 @@ package lambdaevent
 import (
 	"context"
 	"net/http"
+	"net/textproto"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/awslabs/aws-lambda-go-api-proxy/core"
 	"github.com/awslabs/aws-lambda-go-api-proxy/httpadapter"
 )
 
 // GatewayHandler is what lambda.Start takes for an HTTP API.
 type GatewayHandler func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error)
 
-// Gateway serves h behind API Gateway's HTTP API, payload format 2.0. Headers
-// that came more than once, or with commas, arrive as several values.
+// Gateway serves h behind API Gateway's HTTP API, payload format 2.0. Every
+// header arrives as the one value that the gateway made of it: those that came
+// more than once it has joined with commas. Cookies are values of their own.
 func Gateway(h http.Handler) GatewayHandler {
-	return httpadapter.NewV2(h).ProxyWithContext
+	return func(ctx context.Context, req events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+		return httpadapter.NewV2(withHeaders(h, req.Headers)).ProxyWithContext(ctx, req)
+	}
 }
 
-// Origin says where a request came from.
-type Origin struct {
-	SourceIP  string // of the caller, without a port
-	RequestID string // API Gateway's
-}
-
-// RequestOrigin returns what API Gateway says about the request in whose
-// context ctx is; ok is false when it did not come through Gateway.
-func RequestOrigin(ctx context.Context) (o Origin, ok bool) {
-	rc, ok := core.GetAPIGatewayV2ContextFromContext(ctx)
-	return Origin{SourceIP: rc.HTTP.SourceIP, RequestID: rc.RequestID}, ok
+// withHeaders undoes what httpadapter does to headers: it splits them at their
+// commas, also where a comma is part of the value.
+func withHeaders(h http.Handler, headers map[string]string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for name, value := range headers {
+			if name = textproto.CanonicalMIMEHeaderKey(name); name != "Cookie" {
+				r.Header[name] = []string{textproto.TrimString(value)}
+			}
+		}
+		h.ServeHTTP(w, r)
+	})
 }

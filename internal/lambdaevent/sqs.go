@@ -1,6 +1,6 @@
 // Package lambdaevent turns Lambda's events into Posthorn's own types and its
-// answers into Lambda's: SQS batches with partial failures, API Gateway's HTTP
-// API (payload format 2.0), and the schedule.
+// answers into Lambda's: SQS batches with partial failures, and API Gateway's
+// HTTP API (payload format 2.0).
 package lambdaevent
 
 import (
