@@ -30,7 +30,8 @@ type result = gather.Result[string]
 
 // inBatches does items and returns what came of each, in order. Full tens are
 // batches of their own, at the same time; what is left over goes one by one to
-// shared, where it meets that of other callers.
+// shared, where it meets that of other callers. What batch leaves unanswered
+// has failed.
 func inBatches[In any](ctx context.Context, items []In, shared *gather.Group[In, string], batch func(context.Context, []In) []result) []result {
 	out := make([]result, len(items))
 	if len(items) == 1 { // the usual case
@@ -40,7 +41,12 @@ func inBatches[In any](ctx context.Context, items []In, shared *gather.Group[In,
 	whole := len(items) / maxEntries * maxEntries
 	var wg sync.WaitGroup
 	for i := 0; i < whole; i += maxEntries {
-		wg.Go(func() { copy(out[i:], batch(ctx, items[i:i+maxEntries])) })
+		wg.Go(func() {
+			part := out[i : i+maxEntries]
+			for n := copy(part, batch(ctx, items[i:i+maxEntries])); n < len(part); n++ {
+				part[n].Err = errUnanswered
+			}
+		})
 	}
 	for i := whole; i < len(items); i++ {
 		wg.Go(func() { out[i].Value, out[i].Err = shared.Do(ctx, items[i]) })

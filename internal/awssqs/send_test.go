@@ -276,3 +276,26 @@ func BenchmarkSend(b *testing.B) {
 		})
 	}
 }
+
+// An answer that is missing is not a message that was sent.
+func TestABatchThatAnswersForTooFewIsAnErrorOfTheRest(t *testing.T) {
+	t.Parallel()
+	items := make([]int, 2*maxEntries)
+	for i := range items {
+		items[i] = i
+	}
+	rs := inBatches(t.Context(), items, nil, func(_ context.Context, batch []int) []result {
+		if batch[0] == 0 {
+			return make([]result, 7)
+		}
+		return make([]result, maxEntries+1) // one too many is nobody's
+	})
+	require.Len(t, rs, len(items))
+	for i, r := range rs {
+		if i >= 7 && i < maxEntries {
+			require.ErrorIs(t, r.Err, errUnanswered, i)
+		} else {
+			require.NoError(t, r.Err, i)
+		}
+	}
+}
