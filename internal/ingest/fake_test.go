@@ -198,17 +198,6 @@ func (w *world) requireDelivered(t *testing.T, a Accepted) {
 	}
 }
 
-// retryingStore puts every event twice, as a client does that lost the first
-// answer.
-type retryingStore struct{ *world }
-
-func (s *retryingStore) PutEventWithKey(ctx context.Context, e *hook.Event, k *hook.IdempotencyKey) (*hook.IdempotencyKey, error) {
-	if _, err := s.world.PutEventWithKey(ctx, e, k); err != nil {
-		return nil, err
-	}
-	return s.world.PutEventWithKey(ctx, e, k)
-}
-
 // mumblingQueue answers for one message too few.
 type mumblingQueue struct{ *world }
 

@@ -17,8 +17,9 @@ type Store interface {
 	// PutEvent stores the event. After an error it may be stored or not.
 	PutEvent(ctx context.Context, event *hook.Event) error
 	// PutEventWithKey stores the event and the key, both or neither. When the
-	// key is there already it returns that one and stores nothing. After an
-	// error both may be stored or neither.
+	// key is there already, of another event, it returns that one and stores
+	// nothing; a key of this very event is its own write, whose first answer was
+	// lost, and counts as stored. After an error both may be stored or neither.
 	PutEventWithKey(ctx context.Context, event *hook.Event, key *hook.IdempotencyKey) (existing *hook.IdempotencyKey, err error)
 	// MarkKeySent notes that every message of the key's event is in the queue.
 	MarkKeySent(ctx context.Context, key *hook.IdempotencyKey) error
@@ -36,7 +37,8 @@ type Queue interface {
 	Depths(ctx context.Context) (hook.QueueDepths, error)
 }
 
-// Recorder counts what is accepted, for the metrics.
+// Recorder counts what is accepted, for the metrics. An event is counted once
+// at most: one whose first post failed may not be.
 type Recorder interface {
 	EventAccepted(eventType string)
 }
@@ -159,9 +161,9 @@ func (in *Ingester) acceptOnce(ctx context.Context, a Accepted, req Request, pay
 	if err != nil {
 		return Accepted{}, fmt.Errorf("store event with its key: %w", err)
 	}
-	// A key of this very event is our own write, whose first answer the store
-	// has lost and asked for again.
-	if existing != nil && existing.EventID != a.Event.ID {
+	if existing == nil {
+		in.count(a.Event.Type) // here, and at no repeat: an event is counted once
+	} else {
 		if existing.BodyHash != key.BodyHash {
 			return Accepted{}, fmt.Errorf("accept event: %w", hook.ErrKeyReused)
 		}
@@ -175,15 +177,11 @@ func (in *Ingester) acceptOnce(ctx context.Context, a Accepted, req Request, pay
 		key = existing
 	}
 	if key.Sent {
-		if !a.Replayed {
-			in.count(a.Event.Type)
-		}
 		return a, nil
 	}
 	if err := in.send(ctx, a.Event, traceparent(req.Trace)); err != nil {
 		return Accepted{}, err
 	}
-	in.count(a.Event.Type) // at the request that acknowledges it, whichever stored it
 	if err := in.o.Store.MarkKeySent(ctx, key); err != nil {
 		// Everything is sent. A repeat sends it once more, which is harmless.
 		in.o.Log.LogAttrs(ctx, slog.LevelWarn, "idempotency key not marked as sent",
