@@ -205,6 +205,8 @@ func TestKindsOfErrorBecomeStatuses(t *testing.T) {
 		{&hook.InvalidError{Code: "c", Reason: "r"}, 400, "c"},
 		{&panicError{}, 500, "internal_error"},
 		{errors.New("anything"), 503, "unavailable"},
+		{context.DeadlineExceeded, 503, "unavailable"},
+		{context.Canceled, 503, "unavailable"},
 	} {
 		k, _, _ := kindOf(fmt.Errorf("while at it: %w", c.err))
 		require.Equal(t, c.status, k.status, c.err)

@@ -205,7 +205,11 @@ func (a *API) ofEvent(e *hook.Event, f hook.DeliveryFilter) func(context.Context
 				}
 			}
 		}
-		chunk := rest[:min(len(rest), p.Limit)]
+		size := p.Limit
+		if f.Status != "" {
+			size = fetchSize // of which few may pass
+		}
+		chunk := rest[:min(len(rest), size)]
 		if len(chunk) == 0 {
 			return nil, "", nil
 		}
@@ -214,7 +218,12 @@ func (a *API) ofEvent(e *hook.Event, f hook.DeliveryFilter) func(context.Context
 			return nil, "", err
 		}
 		var found []*hook.Delivery
+		looked := 0
 		for i, d := range rows {
+			if len(found) == p.Limit {
+				break
+			}
+			looked++
 			if d == nil {
 				d = queued(e, chunk[i].EndpointID)
 			}
@@ -223,8 +232,8 @@ func (a *API) ofEvent(e *hook.Event, f hook.DeliveryFilter) func(context.Context
 			}
 		}
 		next := ""
-		if len(rest) > len(chunk) {
-			next = chunk[len(chunk)-1].EndpointID
+		if len(rest) > looked {
+			next = chunk[looked-1].EndpointID
 		}
 		return found, next, nil
 	}

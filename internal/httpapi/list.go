@@ -54,8 +54,9 @@ const (
 	// encodeSize is how many items are encoded, and joined with their events,
 	// at a time.
 	encodeSize = 8
-	// maxFetches bounds the work for one page when a filter lets little pass.
-	maxFetches = 20
+	// maxShort is how many reads may bring less than was asked for before the
+	// page ends: each may have searched megabytes for it.
+	maxShort = 3
 )
 
 // source is where the items of a list come from.
@@ -81,12 +82,13 @@ func writeList[T any](a *API, w http.ResponseWriter, r *http.Request, q *query, 
 	return nil
 }
 
-// fill reads into l until the page, the answer or the list is full, and
-// returns what the next page starts after, "" at the end.
+// fill reads into l until the page, the answer or the list is full, or too
+// little comes, and returns what the next page starts after, "" at the end.
 func fill[T any](ctx context.Context, l *list, p hook.Page, from source[T]) (after string, err error) {
 	after = p.After
-	for range maxFetches {
-		items, next, err := from.fetch(ctx, hook.Page{Limit: min(fetchSize, p.Limit-l.count), After: after})
+	for short := 0; short < maxShort; {
+		want := min(fetchSize, p.Limit-l.count)
+		items, next, err := from.fetch(ctx, hook.Page{Limit: want, After: after})
 		if err != nil {
 			return "", err
 		}
@@ -104,6 +106,9 @@ func fill[T any](ctx context.Context, l *list, p hook.Page, from source[T]) (aft
 		after = next
 		if after == "" || l.count >= p.Limit {
 			break
+		}
+		if len(items) < want {
+			short++
 		}
 	}
 	return after, nil

@@ -58,11 +58,12 @@ func TestPageReadsOnWhereAFilterLetsLittleThrough(t *testing.T) {
 		after               string
 		count               int
 	}{
-		{1, 5, 3, "after3", 3},
-		{1, 5, 10, "", 5},
-		{2, 7, 10, "", 3},
-		{3, 19, 2, "after6", 2},
-		{100, 1000, 10, fmt.Sprint("after", maxFetches), 0}, // so long for one page
+		{1, 5, 1, "after1", 1},
+		{1, 3, 10, "", 3},
+		{1, 5, 10, fmt.Sprint("after", maxShort), maxShort},
+		{2, 7, 1, "after2", 1},
+		{3, 3, 10, "", 1},
+		{100, 1000, 10, fmt.Sprint("after", maxShort), 0}, // so long for one page
 	} {
 		var l list
 		after, err := fill(t.Context(), &l, hook.Page{Limit: c.limit}, sparse(c.every, c.reads))
@@ -70,4 +71,24 @@ func TestPageReadsOnWhereAFilterLetsLittleThrough(t *testing.T) {
 		require.Equal(t, c.after, after)
 		require.Equal(t, c.count, l.count)
 	}
+}
+
+// A page that asks for little must not read little of what a filter passes over.
+func TestDeliveriesOfAnEventAreFilteredManyAtATime(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	e := &hook.Event{ID: testID(hook.EventPrefix, start, 1), Tenant: DefaultTenant, Type: "a", CreatedAt: start}
+	for n := range 120 {
+		e.EndpointIDs = append(e.EndpointIDs, testID(hook.EndpointPrefix, start, n))
+	}
+	w.events[e.ID] = e
+	want := make([]string, 0, 2)
+	for _, n := range []int{75, 4} { // the newest endpoint comes first
+		ref := e.Ref(e.EndpointIDs[n])
+		w.rows[ref] = &hook.Delivery{Ref: ref, EventType: "a", Status: hook.Dead, CreatedAt: start}
+		want = append(want, ref.ID())
+	}
+	ids, pages := w.pages(t, "/api/v1/deliveries?status=dead&limit=1&event_id="+e.ID)
+	require.Equal(t, want, ids)
+	require.LessOrEqual(t, pages, 3)
 }
