@@ -14,11 +14,17 @@ import (
 
 // APIFunction returns the API as a Lambda function behind an HTTP API. What an
 // invocation counted is stored before it answers: an environment may be frozen
-// afterwards.
+// afterwards. Services that hang are answered for in time, with a problem
+// document instead of the gateway's own 503.
 func (a *App) APIFunction() lambdaevent.GatewayHandler {
 	serve := lambdaevent.Gateway(a.API(APIOptions{}))
 	return func(ctx context.Context, req events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 		defer a.flush(ctx)
+		if deadline, ok := ctx.Deadline(); ok {
+			within, cancel := context.WithDeadline(ctx, deadline.Add(-returnTime))
+			defer cancel()
+			return serve(within, req)
+		}
 		return serve(ctx, req)
 	}
 }
@@ -42,6 +48,10 @@ func (a *App) SweepFunction() func(context.Context, events.EventBridgeEvent) err
 		return err
 	}
 }
+
+// returnTime is what is kept back of an invocation's time for the flush and the
+// answer.
+const returnTime = flushTime + time.Second
 
 // flushTime bounds how long an answer waits for its counts.
 const flushTime = 2 * time.Second
