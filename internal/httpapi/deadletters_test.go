@@ -135,6 +135,7 @@ func TestReplayDeadLetter(t *testing.T) {
 	w.calls = map[string]int{}
 	requireProblem(t, w.do("POST", "/api/v1/dlq/"+d.ID+"/replay", `{"rate":5}`), 400, "unknown_field", "rate")
 	requireProblem(t, w.do("POST", "/api/v1/dlq/"+d.ID+"/replay", `[]`), 400, "wrong_type", "")
+	requireProblem(t, w.do("POST", "/api/v1/dlq/"+d.ID+"/replay", `{}`, "Content-Type", "text/plain"), 415, "unsupported_media_type", "")
 	w.requireUntouched(t)
 }
 

@@ -97,6 +97,9 @@ func noBody(w http.ResponseWriter, r *http.Request) error {
 	if err != nil || len(b) == 0 {
 		return err
 	}
+	if err := checkMediaType(r.Header); err != nil {
+		return err
+	}
 	return object("", b, unknownField)
 }
 
