@@ -79,15 +79,21 @@ func (o options) table() (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	fmt.Printf("%d callers, groups of 1-25 keys of %d bytes, %d entries, %s each\n\n", callers, valueSize, o.entries, o.lasts)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "store\tdurable writes/s\tp50 ms\tp95 ms\tCPU us/write\twritten/logical\tRSS idle MB (anon)\tafter\tdisk MB\topen after kill ms\t")
+	_, err = fmt.Fprintln(w, "store\tdurable writes/s\tp50 ms\tp95 ms\tCPU us/write\twritten/logical\tRSS idle MB (anon)\tafter\tdisk MB\topen after kill ms\t")
+	if err != nil {
+		return err
+	}
 	for _, name := range strings.Split(o.engines, ",") {
 		o.engine, o.dir = name, dir
 		r, err := o.measure()
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%.1f\t%.0f\t%.1f\t%.0f (%.0f)\t%.0f (%.0f)\t%.0f\t%.0f\t\n", name,
+		_, err = fmt.Fprintf(w, "%s\t%.0f\t%.1f\t%.1f\t%.0f\t%.1f\t%.0f (%.0f)\t%.0f (%.0f)\t%.0f\t%.0f\t\n", name,
 			r.WritesPerSecond, r.P50, r.P95, r.CPU, r.Amplification, r.Idle, r.IdleAnon, r.After, r.AftAnon, r.Disk, r.Open)
+		if err != nil {
+			return err
+		}
 		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -37,7 +38,7 @@ func Open(dir string) (*DB, error) {
 	// sentinel; taking ours first makes the refusal certain and clear.
 	lock, err := vfs.Default.Lock(filepath.Join(dir, "POSTHORN.lock"))
 	if err != nil {
-		if errors.Is(err, os.ErrPermission) {
+		if pathErr := (*fs.PathError)(nil); errors.As(err, &pathErr) { // no file to lock
 			return nil, fmt.Errorf("lock data folder %s: %w", dir, err)
 		}
 		return nil, fmt.Errorf("lock data folder %s: %w (%w)", dir, ErrLocked, err)
@@ -53,21 +54,23 @@ func Open(dir string) (*DB, error) {
 // OpenMemory opens an empty store that lives in memory, for tests.
 func OpenMemory() (*DB, error) { return OpenFS(vfs.NewMem(), "db") }
 
-// OpenFS opens the store in dir of fs. Tests pass a vfs.NewCrashableMem to see
+// OpenFS opens the store in dir of disk. Tests pass a vfs.NewCrashableMem to see
 // what is left after a loss of power.
-func OpenFS(fs vfs.FS, dir string) (*DB, error) {
-	p, err := pebble.Open(dir, options(fs))
+func OpenFS(disk vfs.FS, dir string) (*DB, error) {
+	p, err := pebble.Open(dir, options(disk))
 	if err != nil {
 		return nil, fmt.Errorf("open store in %s: %w", dir, err)
 	}
 	return &DB{p: p}, nil
 }
 
-func options(fs vfs.FS) *pebble.Options {
+func options(disk vfs.FS) *pebble.Options {
 	return &pebble.Options{
-		FS:                          fs,
-		FormatMajorVersion:          pebble.FormatNewest,
-		Logger:                      quiet{},
+		FS:                 disk,
+		FormatMajorVersion: pebble.FormatNewest,
+		Logger:             quiet{},
+		// A read of damaged data returns an error; pebble's own listener ends the process.
+		EventListener:               &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}},
 		MemTableSize:                16 << 20,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
@@ -78,8 +81,7 @@ func options(fs vfs.FS) *pebble.Options {
 // Close waits for background work and closes the store. Everything applied
 // before is on disk afterwards.
 func (db *DB) Close() error {
-	err := db.p.LogData(nil, pebble.Sync)
-	err = errors.Join(err, db.p.Close())
+	err := errors.Join(db.Sync(), db.p.Close())
 	if db.lock != nil {
 		err = errors.Join(err, db.lock.Close())
 	}
@@ -114,10 +116,17 @@ func (db *DB) View(key []byte, read func(value []byte) error) error {
 
 // Sync returns when everything applied before is on disk.
 func (db *DB) Sync() error {
-	if err := db.p.LogData(nil, pebble.Sync); err != nil {
-		return fmt.Errorf("sync store: %w", err)
+	// pebble's own LogData ends the process when the disk fails. A batch that
+	// holds an empty note goes through the same log and reports the failure.
+	b := db.NewBatch()
+	if err := b.b.LogData(nil, nil); err != nil {
+		return errors.Join(fmt.Errorf("sync store: %w", err), b.Close())
 	}
-	return nil
+	c, err := db.Apply(b)
+	if err != nil {
+		return err
+	}
+	return c.Wait()
 }
 
 // Range calls visit with each key in [lo, hi), ascending, or descending when
@@ -201,7 +210,9 @@ func (db *DB) ApplyLazily(b *Batch) error {
 	return b.b.Close()
 }
 
-// quiet drops pebble's progress messages; its errors come back from calls.
+// quiet drops pebble's progress messages; its errors come back from calls. What
+// it calls fatal, a list of its files that cannot be written, ends the process:
+// the next start finds what was waited for.
 type quiet struct{}
 
 func (quiet) Infof(string, ...any)  {}
