@@ -43,22 +43,28 @@ type call[In, Out any] struct {
 type Options struct {
 	Size     int           // inputs in a batch at most; 1
 	Parallel int           // batches under way at most; 1
-	Timeout  time.Duration // of one batch; 30 s
+	Timeout  time.Duration // of one batch, while others wait behind it; 5 s
 }
 
 // New returns a Group that makes batches with do, which answers one Result for
 // each input, in order.
 func New[In, Out any](o Options, do func(ctx context.Context, ins []In) []Result[Out]) *Group[In, Out] {
 	if o.Timeout <= 0 {
-		o.Timeout = 30 * time.Second
+		o.Timeout = 5 * time.Second
 	}
 	return &Group[In, Out]{do: do, size: max(o.Size, 1), parallel: max(o.Parallel, 1), timeout: o.Timeout}
 }
 
 // Do hands in one input and waits for its result. The batch it travels in is
-// not bound to ctx: when ctx ends first, Do returns its error, and what becomes
-// of the input is not known.
+// not cancelled with ctx, for others travel in it too: when ctx ends first, Do
+// returns its error, and what becomes of the input is not known. It ends at the
+// latest deadline among its callers, so that none is left behind when the
+// invocation they serve is over. When ctx has ended already, nothing is done.
 func (g *Group[In, Out]) Do(ctx context.Context, in In) (Out, error) {
+	if err := ctx.Err(); err != nil {
+		var none Out
+		return none, fmt.Errorf("join a batch: %w", err)
+	}
 	c := &call[In, Out]{ctx: ctx, in: in, done: make(chan Result[Out], 1)}
 	g.mu.Lock()
 	if g.running >= g.parallel {
@@ -113,7 +119,7 @@ var errShort = errors.New("the batch answered fewer results than it had inputs")
 
 // make performs one batch and hands out its results, whatever happens.
 func (g *Group[In, Out]) make(batch []*call[In, Out]) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), g.timeout)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(batch[0].ctx), g.deadline(batch))
 	defer cancel()
 	ins := make([]In, len(batch))
 	for i, c := range batch {
@@ -130,6 +136,23 @@ func (g *Group[In, Out]) make(batch []*call[In, Out]) {
 			c.done <- results[i]
 		}
 	}
+}
+
+// deadline is when a batch that starts now ends at the latest: once all its
+// callers are past their deadlines, and after the timeout in any case.
+func (g *Group[In, Out]) deadline(batch []*call[In, Out]) time.Time {
+	end := time.Now().Add(g.timeout)
+	var latest time.Time
+	for _, c := range batch {
+		d, ok := c.ctx.Deadline()
+		if !ok || !d.Before(end) {
+			return end
+		}
+		if d.After(latest) {
+			latest = d
+		}
+	}
+	return latest
 }
 
 // guarded turns a panic of do into an error of every input.

@@ -171,25 +171,121 @@ func TestWhenAllThatWaitGiveUpTheNextCallGoesAtOnce(t *testing.T) {
 
 type tag struct{}
 
-func TestTheBatchOutlivesItsCallersAndEndsByItsOwnTimeout(t *testing.T) {
+// A caller that goes early takes nothing from the others, and a batch is over
+// when all its callers are: what a frozen environment would leave under way, the
+// next invocation would wait for.
+func TestABatchEndsAtTheLatestDeadlineOfItsCallers(t *testing.T) {
+	t.Parallel()
+	const none = 0
+	for _, c := range []struct {
+		name      string
+		timeout   time.Duration
+		deadlines []time.Duration // of the callers, from the start of the batch
+		want      time.Duration
+	}{
+		{"one caller", time.Minute, []time.Duration{time.Second}, time.Second},
+		{"several", time.Minute, []time.Duration{time.Second, 3 * time.Second, 2 * time.Second}, 3 * time.Second},
+		{"one has no deadline", time.Minute, []time.Duration{time.Second, none}, time.Minute},
+		{"one has more time than a batch", time.Minute, []time.Duration{time.Second, time.Hour}, time.Minute},
+		{"no timeout given", 0, []time.Duration{none}, 5 * time.Second},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				blocked := make(chan struct{})
+				ended := make(chan time.Duration, 1)
+				g := gather.New(gather.Options{Size: 10, Timeout: c.timeout}, func(ctx context.Context, ins []int) []gather.Result[int] {
+					if ins[0] < 0 {
+						<-blocked
+						return make([]gather.Result[int], 1)
+					}
+					if ctx.Value(tag{}) != "caller" {
+						t.Error("the values of the first caller's context are gone")
+					}
+					start := time.Now()
+					<-ctx.Done()
+					ended <- time.Since(start)
+					return make([]gather.Result[int], len(ins))
+				})
+				var wg sync.WaitGroup
+				wg.Go(func() {
+					if _, err := g.Do(t.Context(), -1); err != nil {
+						t.Error(err)
+					}
+				})
+				synctest.Wait()
+				for _, d := range c.deadlines {
+					ctx := context.WithValue(t.Context(), tag{}, "caller")
+					if d != none {
+						var cancel context.CancelFunc
+						ctx, cancel = context.WithTimeout(ctx, d)
+						defer cancel()
+					}
+					wg.Go(func() {
+						if _, err := g.Do(ctx, 1); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+							t.Error(err)
+						}
+					})
+				}
+				synctest.Wait()
+				close(blocked)
+				require.Equal(t, c.want, <-ended)
+				wg.Wait()
+			})
+		})
+	}
+}
+
+func TestACancelledCallerDoesNotEndTheBatch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		s := &service{}
 		ended := make(chan error, 1)
-		g := gather.New(gather.Options{Timeout: time.Minute}, func(ctx context.Context, ins []int) []gather.Result[int] {
-			if ctx.Value(tag{}) != "first" {
-				t.Error("the values of the first caller's context are gone")
-			}
-			<-ctx.Done()
+		g := gather.New(gather.Options{}, func(ctx context.Context, ins []int) []gather.Result[int] {
+			results := s.do(ctx, ins)
 			ended <- ctx.Err()
+			return results
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(300*time.Millisecond, cancel)
+		_, err := g.Do(ctx, 1)
+		require.ErrorIs(t, err, context.Canceled)
+		require.NoError(t, <-ended)
+	})
+}
+
+func TestACallThatHangsHoldsUpTheNextOnlyUntilItsCallerIsGone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := gather.New(gather.Options{}, func(ctx context.Context, ins []int) []gather.Result[int] {
+			if ins[0] == 1 {
+				<-ctx.Done()
+			}
 			return make([]gather.Result[int], len(ins))
 		})
-		ctx, cancel := context.WithTimeout(context.WithValue(t.Context(), tag{}, "first"), time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		start := time.Now()
-		_, err := g.Do(ctx, 1)
+		_, err := g.Do(ctx, 1) // an invocation with a second left
 		require.ErrorIs(t, err, context.DeadlineExceeded)
-		require.ErrorIs(t, <-ended, context.DeadlineExceeded)
-		require.Equal(t, time.Minute, time.Since(start))
+		start := time.Now()
+		_, err = g.Do(t.Context(), 2)
+		require.NoError(t, err)
+		require.Zero(t, time.Since(start))
+	})
+}
+
+func TestNothingIsDoneForACallerThatIsGoneAlready(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &service{}
+		g := gather.New(gather.Options{}, s.do)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := g.Do(ctx, 1)
+		require.ErrorIs(t, err, context.Canceled)
+		synctest.Wait()
+		time.Sleep(time.Minute)
+		require.Empty(t, s.batches)
 	})
 }
 
