@@ -258,10 +258,12 @@ func TestACallThatHangsHoldsUpTheNextOnlyUntilItsCallerIsGone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := gather.New(gather.Options{}, func(ctx context.Context, ins []int) []gather.Result[int] {
+			results := make([]gather.Result[int], len(ins))
 			if ins[0] == 1 {
 				<-ctx.Done()
+				results[0].Err = ctx.Err()
 			}
-			return make([]gather.Result[int], len(ins))
+			return results
 		})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
