@@ -2,6 +2,7 @@ package dynamo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -46,17 +47,35 @@ type knownTypes struct {
 	known map[string]bool
 }
 
-// AddCounters adds what was counted in one update of one of the counter items.
-// It is not tried again: after an error it is not known whether it was added.
+// AddCounters adds what was counted, in one update of one of the counter items
+// and, where events were counted, one of the items of those. It is not tried
+// again: after an error it is not known whether all, some or none was added.
 func (t *Table) AddCounters(ctx context.Context, d *metrics.Delta) error {
-	events, err := t.countedTypes(ctx, d.Events)
+	shard := min(int(t.rand()*shards), shards-1)
+	return errors.Join(
+		t.addEventCounts(ctx, eventCountsKey(shard), d.Events),
+		t.applyUpdate(ctx, countersKey(shard), counted(d)),
+	)
+}
+
+func (t *Table) addEventCounts(ctx context.Context, key item, counts map[string]int64) error {
+	if len(counts) == 0 {
+		return nil
+	}
+	events, err := t.countedTypes(ctx, counts)
 	if err != nil {
 		return err
 	}
-	u := update{names: map[string]string{}, values: item{}}
+	u := newUpdate()
 	for eventType, n := range events {
 		u.add(ctEvent+eventType, n)
 	}
+	return t.applyUpdate(ctx, key, u)
+}
+
+// counted is the update that adds all of d but its events.
+func counted(d *metrics.Delta) *update {
+	u := newUpdate()
 	for status, n := range d.Deliveries {
 		u.add(ctDelivery+string(status), n)
 	}
@@ -71,12 +90,16 @@ func (t *Table) AddCounters(ctx context.Context, d *metrics.Delta) error {
 	if !d.LagAt.IsZero() {
 		u.lag(d.LagAt, d.Lag)
 	}
+	return u
+}
+
+// applyUpdate makes an update, unless there is nothing in it.
+func (t *Table) applyUpdate(ctx context.Context, key item, u *update) error {
 	if len(u.adds) == 0 {
 		return nil
 	}
-	shard := min(int(t.rand()*shards), shards-1)
-	_, err = t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: t.name, Key: countersKey(shard), UpdateExpression: aws.String(u.expression()),
+	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: t.name, Key: key, UpdateExpression: aws.String(u.expression()),
 		ExpressionAttributeNames: u.names, ExpressionAttributeValues: u.values,
 	}, func(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} })
 	if err != nil {
@@ -96,7 +119,7 @@ func (t *Table) countedTypes(ctx context.Context, events map[string]int64) (map[
 		if known[eventType] || len(known) >= maxEventTypes {
 			continue
 		}
-		totals, err := t.Counters(ctx)
+		totals, err := t.sumCounters(ctx, eventCountsKey)
 		if err != nil {
 			return nil, err
 		}
@@ -127,6 +150,8 @@ type update struct {
 	values        item
 	adds, removes []string
 }
+
+func newUpdate() *update { return &update{names: map[string]string{}, values: item{}} }
 
 func (u *update) name(attribute string) string {
 	n := "#" + strconv.Itoa(len(u.names))
@@ -193,9 +218,16 @@ func stepsLag(steps int64) time.Duration {
 
 // Counters reads the sums of all counter items.
 func (t *Table) Counters(ctx context.Context) (*metrics.Totals, error) {
-	keys := make([]item, shards)
-	for i := range keys {
-		keys[i] = countersKey(i)
+	return t.sumCounters(ctx, countersKey, eventCountsKey)
+}
+
+// sumCounters reads all shards of the counter items with such keys.
+func (t *Table) sumCounters(ctx context.Context, kinds ...func(shard int) item) (*metrics.Totals, error) {
+	var keys []item
+	for _, keyOf := range kinds {
+		for shard := range shards {
+			keys = append(keys, keyOf(shard))
+		}
 	}
 	found, err := t.batchGet(ctx, keys)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	awsdynamodb "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -61,7 +62,7 @@ func TestCountsAddUpOverAllProcesses(t *testing.T) {
 		require.NoError(rt, err)
 		require.Equal(rt, &want, got)
 	})
-	require.Len(t, w.withPrefix("METRICS#"), 4, "over all shards")
+	require.Len(t, w.withPrefix("METRICS#"), 8, "both items over all shards")
 }
 
 func TestEventTypesBeyondTheFirst200AreCountedAsOther(t *testing.T) {
@@ -104,6 +105,54 @@ func TestNothingCountedIsNothingWritten(t *testing.T) {
 	w := setup(t)
 	require.NoError(t, w.AddCounters(w.ctx(), &metrics.Delta{}))
 	require.Empty(t, w.items())
+}
+
+// An update is billed by the size of its item.
+func TestManyLongEventTypesDoNotMakeDeliveriesDear(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	names := make([]string, 200)
+	for i := range names {
+		names[i] = fmt.Sprintf("%03d.%s", i, strings.Repeat("x", 120))
+	}
+	for range 20 { // over all shards
+		require.NoError(t, w.AddCounters(w.ctx(), accepted(names...)))
+		require.NoError(t, w.AddCounters(w.ctx(), &metrics.Delta{Deliveries: map[hook.Status]int64{hook.Delivered: 1}, Attempts: map[hook.Outcome]int64{hook.OutcomeSuccess: 1}}))
+	}
+	found := 0
+	for _, it := range w.withPrefix("METRICS#") {
+		if it["d#delivered"] == nil {
+			continue
+		}
+		found++
+		out, err := w.raw.PutItem(w.ctx(), &awsdynamodb.PutItemInput{TableName: ptr(tableName), Item: it, ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, *out.ConsumedCapacity.CapacityUnits)
+	}
+	require.Positive(t, found)
+	require.EqualValues(t, 20, w.totals().Events[names[0]])
+	require.EqualValues(t, 20, w.totals().Deliveries[hook.Delivered])
+}
+
+// One of the two updates failing takes nothing from the other.
+func TestCountsOfEventsAndOfTheRestDoNotDependOnEachOther(t *testing.T) {
+	t.Parallel()
+	for _, failing := range []string{"EVENTS", "COUNTERS"} {
+		for _, mode := range []faultwire.Mode{faultwire.FailBefore, faultwire.LoseAnswer} {
+			t.Run(failing+", "+mode.String(), func(t *testing.T) {
+				t.Parallel()
+				w := setup(t)
+				w.faults.Add(faultwire.Fault{Operation: "UpdateItem", Mode: mode, Match: func(body []byte) bool { return strings.Contains(string(body), `"`+failing+`"`) }})
+				d := accepted("a")
+				d.Deliveries = map[hook.Status]int64{hook.Delivered: 1}
+				require.Error(t, w.AddCounters(w.ctx(), d))
+				require.Equal(t, 2, w.faults.Calls("UpdateItem"))
+				applied := mode == faultwire.LoseAnswer
+				require.Equal(t, applied || failing != "EVENTS", w.totals().Events["a"] == 1)
+				require.Equal(t, applied || failing != "COUNTERS", w.totals().Deliveries[hook.Delivered] == 1)
+			})
+		}
+	}
 }
 
 // Counts are not worth a second try that may count twice.

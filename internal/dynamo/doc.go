@@ -10,6 +10,7 @@
 //	later attempt         T#<tenant>#AT#<event>#<ep>   <number>
 //	dead letter           T#<tenant>#DLQ#<shard>       <dead letter>
 //	counters              METRICS#<shard>              COUNTERS
+//	counts of events      METRICS#<shard>              EVENTS
 //	endpoint counts       METRICS#ENDPOINTS            COUNTERS
 //
 // <ep>, <event> and <dead letter> are the ULIDs of the ids, without prefix. The

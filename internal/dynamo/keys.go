@@ -114,9 +114,19 @@ func deadLetterKey(tenant, id string) item {
 	return key(deadLettersPK(tenant, shard(ulid(id))), ulid(id))
 }
 
-const countersSK = "COUNTERS"
+// Sort keys of counters. Those by event type, of which there may be many with
+// long names, have an item of their own: a write is billed by the size of the
+// item, and most invocations count no events.
+const (
+	countersSK    = "COUNTERS"
+	eventCountsSK = "EVENTS"
+)
 
-func countersKey(shard int) item { return key("METRICS#"+strconv.Itoa(shard), countersSK) }
+func countersPK(shard int) string { return "METRICS#" + strconv.Itoa(shard) }
+
+func countersKey(shard int) item { return key(countersPK(shard), countersSK) }
+
+func eventCountsKey(shard int) item { return key(countersPK(shard), eventCountsSK) }
 
 func endpointCountsKey() item { return key("METRICS#ENDPOINTS", countersSK) }
 

@@ -34,6 +34,7 @@ func TestKeysAreTheGoldenOnes(t *testing.T) {
 		{"attempt", key(attemptsPK(ref), attemptSK(12)), "T#acme#AT#01JCXZ5T5V8Q0R9A1B2C3D4E5F#01JCXZ5T5V8Q0R9A1B2C3D4E5G", "000012"},
 		{"dead letter", deadLetterKey("acme", "dlq_01JCXZ5T5V8Q0R9A1B2C3D4H5H"), "T#acme#DLQ#1", "01JCXZ5T5V8Q0R9A1B2C3D4H5H"},
 		{"counters", countersKey(3), "METRICS#3", "COUNTERS"},
+		{"counts of events", eventCountsKey(3), "METRICS#3", "EVENTS"},
 		{"endpoint counts", endpointCountsKey(), "METRICS#ENDPOINTS", "COUNTERS"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -87,7 +88,7 @@ func TestDifferentThingsHaveDifferentKeys(t *testing.T) {
 			name := strings.Join([]string{tenant, event, endpoint, dead, producer, attemptSK(number)}, "\n")
 			return name, []item{
 				endpointKey(tenant, endpoint), versionKey(tenant, number%versionStripes), eventKey(tenant, event), idempotencyKey(tenant, producer),
-				deliveryKey(ref), key(attemptsPK(ref), attemptSK(number)), deadLetterKey(tenant, dead), countersKey(number % shards), endpointCountsKey(),
+				deliveryKey(ref), key(attemptsPK(ref), attemptSK(number)), deadLetterKey(tenant, dead), countersKey(number % shards), eventCountsKey(number % shards), endpointCountsKey(),
 			}
 		}
 		_, some := all("")
