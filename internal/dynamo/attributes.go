@@ -100,7 +100,8 @@ func expired(it item, now time.Time) bool {
 }
 
 // size is about what DynamoDB bills for an item: names and values in UTF-8,
-// numbers at half a byte a digit.
+// numbers at half a byte a digit ("DynamoDB item sizes and formats", DynamoDB
+// developer guide).
 func size(it item) int {
 	n := 0
 	for name, v := range it {
@@ -119,7 +120,21 @@ func valueSize(v types.AttributeValue) int {
 		return len(v.Value)
 	case *types.AttributeValueMemberM:
 		return 3 + size(v.Value) + len(v.Value)
-	default:
+	case *types.AttributeValueMemberL:
+		n := 3 + len(v.Value)
+		for _, e := range v.Value {
+			n += valueSize(e)
+		}
+		return n
+	case *types.AttributeValueMemberNS:
+		n := 0
+		for _, e := range v.Value {
+			n += len(e)/2 + 2
+		}
+		return n
+	case *types.AttributeValueMemberBOOL:
+		return 1
+	default: // NULL; nothing here writes other sets
 		return 1
 	}
 }

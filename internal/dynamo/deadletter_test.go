@@ -168,6 +168,38 @@ func TestAPageOfLargeEntriesEndsEarly(t *testing.T) {
 	require.Equal(t, 25, n, "counted over several calls")
 }
 
+// What one shard holds beyond a page's bytes is on the pages after it.
+func TestAPageOfLargeEntriesOfOneShardSaysThatThereIsMore(t *testing.T) {
+	t.Parallel()
+	for _, entries := range []int{14, 15, 16, 17, 30} {
+		t.Run(fmt.Sprint(entries), func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			var want []string
+			for len(want) < entries {
+				e := w.deadLetter(hook.Ref{Tenant: tenant})
+				if e.ID[27] != '0' { // keeps to one of the shards
+					continue
+				}
+				e.RawBody = strings.Repeat("x", 200<<10)
+				w.entry(e)
+				want = append(want, e.ID)
+			}
+			slices.Reverse(want)
+			var got []string
+			collect(t, 200, func(p hook.Page) ([]*hook.DeadLetter, string, error) {
+				page, next, err := w.ListDeadLetters(w.ctx(), hook.DeadLetterFilter{Tenant: tenant}, p)
+				require.NotEmpty(t, page)
+				for _, e := range page {
+					got = append(got, e.ID)
+				}
+				return page, next, err
+			})
+			require.Equal(t, want, got)
+		})
+	}
+}
+
 func TestStoringADeadLetterUnderFaults(t *testing.T) {
 	t.Parallel()
 	underFaults(t, "PutItem", func(t *testing.T, w *world, _ fault) (func() error, func(bool)) {

@@ -17,6 +17,7 @@ type search struct {
 	from       string // lowest sort key, itself included
 	below      string // above the highest sort key, which must be lower
 	index      bool   // of GSI1, which has no strongly consistent reads
+	consistent bool   // read strongly consistently, at twice the price
 	limit      int    // items wanted; 0: all, however many
 	bytes      int    // stop, with what is there, once items make up so much; 0: never
 	ascending  bool
@@ -49,7 +50,7 @@ func (t *Table) queryInput(s *search) *dynamodb.QueryInput {
 		KeyConditionExpression:    aws.String("PK = :pk AND SK BETWEEN :from AND :below"),
 		ExpressionAttributeValues: item{":pk": str(s.pk), ":from": str(s.from), ":below": str(s.below)},
 		ScanIndexForward:          aws.Bool(s.ascending),
-		ConsistentRead:            aws.Bool(!s.index),
+		ConsistentRead:            aws.Bool(s.consistent),
 	}
 	if s.index {
 		in.IndexName = aws.String(Index)
@@ -77,8 +78,8 @@ func (s *search) sortKey() string {
 }
 
 // query returns the items of a search that have not expired. reached is empty
-// when they are all there are, or as many as were wanted, or stopped for their
-// bytes; otherwise it is the sort key down to which was looked.
+// when they are all there are, or as many as were wanted; otherwise it is the
+// sort key down to which was looked.
 func (t *Table) query(ctx context.Context, s search) (found []item, reached string, err error) {
 	if s.from >= s.below {
 		return nil, "", nil
@@ -98,14 +99,20 @@ func (t *Table) query(ctx context.Context, s search) (found []item, reached stri
 		if err != nil {
 			return nil, "", err
 		}
-		for _, it := range out.Items {
+		for i, it := range out.Items {
 			if getStr(it, sk) == s.below || expired(it, now) {
 				continue
 			}
 			found = append(found, it)
 			total += size(it)
-			if len(found) == limit || s.bytes > 0 && total >= s.bytes {
+			if len(found) == limit {
 				return found, "", nil
+			}
+			if s.bytes > 0 && total >= s.bytes {
+				if i == len(out.Items)-1 && out.LastEvaluatedKey == nil {
+					return found, "", nil
+				}
+				return found, getStr(it, sk), nil
 			}
 		}
 		switch {
@@ -144,8 +151,8 @@ func (t *Table) page(ctx context.Context, searches []search, limit, bytes int) (
 	if len(searches) > 0 {
 		sk = searches[0].sortKey()
 	}
-	// Each search that stopped for its limit or its bytes holds more than the
-	// page can take. Of what lies below the point down to which all have
+	// Each search that stopped for its limit holds more than the page can take.
+	// Of what lies below the point down to which all have
 	// looked, something newer may be missing.
 	frontier := slices.Max(append(reached, ""))
 	all := slices.Concat(found...)
