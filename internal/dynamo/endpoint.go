@@ -192,7 +192,7 @@ func (t *Table) ListEndpoints(ctx context.Context, tenant string, p hook.Page) (
 	if p.After != "" {
 		below = endpointSK(p.After)
 	}
-	items, next, err := t.page(ctx, []search{{pk: endpointsPK(tenant), from: endpointSKPrefix, below: below}}, p.Limit, maxAnswerBytes)
+	items, next, err := t.page(ctx, []search{{pk: endpointsPK(tenant), from: endpointSKPrefix, below: below, consistent: true}}, p.Limit, maxAnswerBytes)
 	if err != nil {
 		return nil, "", fmt.Errorf("list endpoints: %w", err)
 	}
@@ -217,17 +217,17 @@ func (t *Table) EndpointCounts(ctx context.Context) (hook.EndpointCounts, error)
 
 // changeEndpoint makes a change of one endpoint together with a new version of
 // its tenant's set and the counts, all or nothing. The condition of the change
-// failing is hook.ErrConflict. Changes of other endpoints meet on the version
-// items: DynamoDB refuses one of two such transactions, which is tried again.
+// failing is hook.ErrConflict; after any other error the change may have been
+// made. Changes of other endpoints meet on the version items: DynamoDB refuses
+// one of two such transactions, which is tried again.
+//
+// Reads that are no transactions can see a part of a transaction that is under
+// way ("Amazon DynamoDB Transactions: How it works", DynamoDB developer guide):
+// the new version, and not yet the endpoint. Who caches such a set has to read
+// it again, so the version is moved once more when the change is complete.
 func (t *Table) changeEndpoint(ctx context.Context, tenant string, change types.TransactWriteItem, counts map[hook.EndpointStatus]int) error {
 	writes := make([]types.TransactWriteItem, 0, versionStripes+2)
-	writes = append(writes, change)
-	for stripe := range versionStripes {
-		writes = append(writes, types.TransactWriteItem{Update: &types.Update{
-			TableName: t.name, Key: versionKey(tenant, stripe),
-			UpdateExpression: aws.String("ADD v :one"), ExpressionAttributeValues: item{":one": num(1)},
-		}})
-	}
+	writes = append(append(writes, change), t.moveVersion(tenant)...)
 	if w := t.countEndpoints(counts); w != nil {
 		writes = append(writes, *w)
 	}
@@ -235,7 +235,27 @@ func (t *Table) changeEndpoint(ctx context.Context, tenant string, change types.
 	if _, no := refused(err, 0); no {
 		return hook.ErrConflict
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if err := t.transact(ctx, t.moveVersion(tenant)); err != nil {
+		return fmt.Errorf("tell all readers: %w", err)
+	}
+	return nil
+}
+
+// moveVersion is a new version of the tenant's set, in every copy. The copies
+// are only ever written together: where one were ahead of another, a set cached
+// under it would pass for newer than it is.
+func (t *Table) moveVersion(tenant string) []types.TransactWriteItem {
+	writes := make([]types.TransactWriteItem, versionStripes)
+	for stripe := range writes {
+		writes[stripe].Update = &types.Update{
+			TableName: t.name, Key: versionKey(tenant, stripe),
+			UpdateExpression: aws.String("ADD v :one"), ExpressionAttributeValues: item{":one": num(1)},
+		}
+	}
+	return writes
 }
 
 // countEndpoints is the write that adds to the counts; nil when there is

@@ -1,9 +1,13 @@
 package dynamo_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -130,7 +134,7 @@ func TestConcurrentChangesOfOneEndpointAllCount(t *testing.T) {
 	require.Len(t, got.Filters, 7)
 	set, err := w.EndpointSet(w.ctx(), tenant)
 	require.NoError(t, err)
-	require.EqualValues(t, 7, set.Version)
+	require.EqualValues(t, 2*7, set.Version, "each change moves it twice")
 }
 
 func TestEndpointsListNewestFirstInPages(t *testing.T) {
@@ -203,6 +207,106 @@ func TestTheEndpointSetIsAsNewAsTheCall(t *testing.T) {
 	require.Equal(t, []*hook.Endpoint{changed}, w.set().Endpoints)
 	require.NoError(t, other.DeleteEndpoint(w.ctx(), tenant, a.ID))
 	require.Empty(t, w.set().Endpoints)
+}
+
+func TestAPageOfLargeEndpointsEndsEarly(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	filters := make([]string, 1500)
+	for i := range filters {
+		filters[i] = fmt.Sprintf("%04d.%s", i, strings.Repeat("x", 100))
+	}
+	for range 40 {
+		e := w.endpoint()
+		e.Filters = filters
+		w.create(e)
+	}
+	all, _ := collect(t, 50, func(p hook.Page) ([]*hook.Endpoint, string, error) {
+		page, next, err := w.ListEndpoints(w.ctx(), tenant, p)
+		require.Less(t, len(page)*len(filters)*len(filters[0]), 4<<20)
+		return page, next, err
+	})
+	require.Len(t, all, 40)
+}
+
+// DynamoDB lets a read during a transaction see some of its items as they will
+// be and others as they were. Nobody may go on with such a set for long.
+func TestASetThatCaughtAChangeHalfWayIsReadAgain(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		crash   bool // of who makes the change, before it is answered
+		forgive time.Duration
+	}{
+		{"as soon as the change is answered", false, 0},
+		{"within a minute where it was never answered", true, time.Minute},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			var before []byte // the answer to a Query as of before the change
+			inner := w.straight.HTTPClient.(*http.Client).Transport
+			reader := dynamo.New(config(&http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				answer, err := inner.RoundTrip(r)
+				if err != nil || before == nil || !strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".Query") {
+					return answer, err
+				}
+				answer.Header.Del("X-Amz-Crc32")
+				answer.Body, answer.ContentLength, before = io.NopCloser(bytes.NewReader(before)), int64(len(before)), nil
+				return answer, nil
+			})}), tableName, dynamo.Options{Now: w.clock})
+
+			calls, meanwhile := 0, false
+			w.faults.Add(faultwire.Fault{Operation: "TransactWriteItems", Times: 3, Match: func([]byte) bool {
+				if calls++; calls == 1 {
+					return false
+				}
+				// The first transaction is made; to this reader it is still under way.
+				if !meanwhile {
+					meanwhile = true
+					before = []byte(`{"Count":0,"ScannedCount":0,"Items":[]}`)
+					set, err := reader.EndpointSet(w.ctx(), tenant)
+					if err != nil || len(set.Endpoints) > 0 {
+						t.Errorf("the read saw all of it: %v, %v", set, err)
+					}
+				}
+				return c.crash
+			}})
+			err := w.CreateEndpoint(w.ctx(), w.endpoint())
+			require.Equal(t, c.crash, err != nil, "%v", err)
+			require.True(t, meanwhile)
+			w.advance(c.forgive)
+			set, err := reader.EndpointSet(w.ctx(), tenant)
+			require.NoError(t, err)
+			require.Len(t, set.Endpoints, 1)
+		})
+	}
+}
+
+// The second move of the version is a write of its own.
+func TestMovingTheVersionAgainUnderFaults(t *testing.T) {
+	t.Parallel()
+	for _, f := range faultPairs() {
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			w := setup(t)
+			w.faults.Add(faultwire.Fault{Operation: "TransactWriteItems", Call: 2, Times: f.times, Mode: f.mode})
+			e := w.endpoint()
+			err := w.CreateEndpoint(w.ctx(), e)
+			require.Equal(t, f.fails, err != nil, "%v", err)
+			require.NotErrorIs(t, err, hook.ErrConflict)
+			require.Zero(t, w.faults.Pending(), "the fault did not strike")
+			require.Equal(t, []*hook.Endpoint{e}, w.set().Endpoints)
+			w.counts(hook.EndpointCounts{Active: 1})
+			moved := "2"
+			if f.fails && f.mode != faultwire.LoseAnswer {
+				moved = "1"
+			}
+			for _, copied := range w.withPrefix("T#acme#VERSION") {
+				require.Equal(t, moved, text(copied, "v"), "the copies are one")
+			}
+		})
+	}
 }
 
 func TestTheSetIsReadAgainOnlyWhenTheVersionMoved(t *testing.T) {

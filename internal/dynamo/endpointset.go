@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -25,9 +26,15 @@ const maxTenants = 1000
 // tenantSet is one tenant's place in the cache. Its lock is held while the set
 // is read, so that many who find it old read it once.
 type tenantSet struct {
-	mu  sync.Mutex
-	set *hook.EndpointSet
+	mu   sync.Mutex
+	set  *hook.EndpointSet
+	read time.Time
 }
+
+// maxSetAge is how long a set is kept whose version does not move. It matters
+// only to a change that was never answered: a crash came before the version
+// moved for the second time, after which no reader is left with half of it.
+const maxSetAge = time.Minute
 
 func (s *endpointSets) of(tenant string) *tenantSet {
 	s.mu.Lock()
@@ -61,14 +68,19 @@ func (t *Table) EndpointSet(ctx context.Context, tenant string) (*hook.EndpointS
 	place := t.sets.of(tenant)
 	place.mu.Lock()
 	defer place.mu.Unlock()
-	// A set read later than the version may carry a later one: it is as good.
-	if place.set != nil && place.set.Version >= version {
+	// The set at hand may carry a later version than the one just read. It was
+	// read after that later version, so it holds every change that was answered
+	// before: the last thing that a change does is to move the version, and only
+	// after all the rest of it can be read. A set that caught a change half-way
+	// carries a version below that.
+	now := t.now()
+	if place.set != nil && place.set.Version >= version && now.Sub(place.read) < maxSetAge {
 		return place.set, nil
 	}
 	set := &hook.EndpointSet{Version: version}
 	if version > 0 { // the first endpoint makes version 1
 		items, _, err := t.query(ctx, search{
-			pk: endpointsPK(tenant), from: endpointSKPrefix, below: endpointSKPrefix + aboveAll, ascending: true,
+			pk: endpointsPK(tenant), from: endpointSKPrefix, below: endpointSKPrefix + aboveAll, ascending: true, consistent: true,
 		})
 		if err != nil {
 			return nil, fmt.Errorf("read endpoints: %w", err)
@@ -77,7 +89,7 @@ func (t *Table) EndpointSet(ctx context.Context, tenant string) (*hook.EndpointS
 			set.Endpoints = append(set.Endpoints, decodeEndpoint(tenant, it))
 		}
 	}
-	place.set = set
+	place.set, place.read = set, now
 	return set, nil
 }
 
