@@ -443,6 +443,33 @@ func TestReadingRowsFailsWithAnError(t *testing.T) {
 	require.Error(t, err)
 }
 
+func TestOneReadThatIsRefusedDoesNotHarmTheOthers(t *testing.T) {
+	t.Parallel()
+	slowly(t, func(t *testing.T, w *world) {
+		dw := w.delivery(w.endpointID(), hook.Delivered)
+		w.save(dw)
+		errs := make([]error, 30)
+		calls := make([]func(), len(errs))
+		for i := range calls {
+			refs := []hook.Ref{dw.Delivery.Ref}
+			if i%10 == 7 {
+				refs = []hook.Ref{dw.Delivery.Ref, {Tenant: strings.Repeat("x", 3000), EventID: w.eventID(), EndpointID: w.endpointID()}} // no key is so long
+			}
+			calls[i] = func() {
+				var rows []*hook.Delivery
+				rows, errs[i] = w.Deliveries(w.ctx(), refs)
+				if errs[i] == nil && rows[0] == nil {
+					t.Error("there is no row")
+				}
+			}
+		}
+		together(calls...)
+		for i, err := range errs {
+			require.Equal(t, i%10 == 7, err != nil, "%d: %v", i, err)
+		}
+	})
+}
+
 // What the service leaves unprocessed is asked for again.
 func TestUnprocessedKeysAndItemsAreTriedAgain(t *testing.T) {
 	t.Parallel()

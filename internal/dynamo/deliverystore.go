@@ -38,7 +38,8 @@ func (t *Table) Deliveries(ctx context.Context, refs []hook.Ref) ([]*hook.Delive
 	return rows, nil
 }
 
-// readRows reads the rows of some callers' refs in one call.
+// readRows reads the rows of some callers' refs in one call, or in one for each
+// where DynamoDB refuses some of the refs.
 func (t *Table) readRows(ctx context.Context, asked [][]hook.Ref) []gather.Result[[]*hook.Delivery] {
 	results := make([]gather.Result[[]*hook.Delivery], len(asked))
 	var keys []item
@@ -52,6 +53,12 @@ func (t *Table) readRows(ctx context.Context, asked [][]hook.Ref) []gather.Resul
 		}
 	}
 	found, err := t.batchGet(ctx, keys)
+	if len(asked) > 1 && isInvalid(err) { // one of them is at fault, and the others need not suffer
+		for i := range asked {
+			results[i] = t.readRows(ctx, asked[i:i+1])[0]
+		}
+		return results
+	}
 	now := t.now()
 	for i, refs := range asked {
 		if results[i].Err = err; err != nil {
@@ -146,7 +153,7 @@ func (t *Table) alongWith(w hook.DeliveryWrite) []types.TransactWriteItem {
 
 // Attempts reads the later attempts (number 2 and up), newest first.
 func (t *Table) Attempts(ctx context.Context, ref hook.Ref, newest int) ([]hook.Attempt, error) {
-	items, _, err := t.query(ctx, search{pk: attemptsPK(ref), from: "0", below: aboveAll, limit: newest})
+	items, _, err := t.query(ctx, search{pk: attemptsPK(ref), from: "0", below: aboveAll, limit: newest, consistent: true})
 	if err != nil {
 		return nil, fmt.Errorf("read attempts of %s: %w", ref.ID(), err)
 	}

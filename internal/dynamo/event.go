@@ -144,8 +144,7 @@ func (t *Table) putEvents(ctx context.Context, items []item) []gather.Result[str
 		writes[i] = types.WriteRequest{PutRequest: &types.PutRequest{Item: it}}
 	}
 	missing, err := t.batchWrite(ctx, writes)
-	var invalid smithy.APIError
-	alone := errors.As(err, &invalid) && invalid.ErrorCode() == "ValidationException"
+	alone := isInvalid(err)
 	for i, it := range items {
 		switch {
 		case alone: // one of them is at fault, and the others need not suffer
@@ -155,6 +154,13 @@ func (t *Table) putEvents(ctx context.Context, items []item) []gather.Result[str
 		}
 	}
 	return results
+}
+
+// isInvalid says whether DynamoDB refused a call for what it asks: nothing of
+// it was done, and it is not worth another try.
+func isInvalid(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && api.ErrorCode() == "ValidationException"
 }
 
 // batchWrite makes up to 25 puts of different keys. After an error, missing
@@ -199,13 +205,16 @@ func (t *Table) Event(ctx context.Context, tenant, id string) (*hook.Event, erro
 
 // ListEvents lists a tenant's events, newest first. next is where the next
 // page goes on; empty at the end. A page can end early, even with nothing on
-// it, when the filter lets little through.
+// it, when the filter lets little through or there is nothing for days.
 func (t *Table) ListEvents(ctx context.Context, f hook.EventFilter, p hook.Page) (events []*hook.Event, next string, err error) {
 	first, last := t.eventSpan(f, p)
 	from, below := ulidSpan(first, last, ulid(p.After))
 	room := maxAnswerBytes
 	// Day by day backwards, more of them at a time the longer nothing is found.
-	for days := 1; last.After(first); days = min(2*days, maxDays) {
+	for days, round := 1, 1; last.After(first); days, round = min(2*days, maxDays), round+1 {
+		if round > maxLooks {
+			return events, hook.EventPrefix + lowest(last), nil
+		}
 		var searches []search
 		for range days {
 			if !last.After(first) {
@@ -247,17 +256,22 @@ func (t *Table) ListEvents(ctx context.Context, f hook.EventFilter, p hook.Page)
 	return events, "", nil
 }
 
-// maxDays is how many days are looked at at the same time at most: each takes
-// as many calls as it has shards.
-const maxDays = 4
+const (
+	// maxDays is how many days are looked at at the same time at most: each
+	// takes as many calls as it has shards.
+	maxDays = 4
+	// maxLooks bounds the looks of a page, and with it the days without an
+	// event that it passes over: 23, of 1, 2, and 4 five times.
+	maxLooks = 7
+)
 
 // eventSpan is the time that a page of a list can hold events of: first is
 // inclusive, last exclusive.
 func (t *Table) eventSpan(f hook.EventFilter, p hook.Page) (first, last time.Time) {
 	now := t.now().UTC()
 	// Clocks of environments differ a little, and an event that has a dead
-	// letter outlives its retention.
-	first, last = now.Add(-2*t.retention), now.Add(time.Minute)
+	// letter lives as long as that.
+	first, last = now.Add(-t.retention-max(t.retention, t.deadRetention)), now.Add(time.Minute)
 	if f.Since.After(first) {
 		first = f.Since.UTC()
 	}
@@ -265,7 +279,11 @@ func (t *Table) eventSpan(f hook.EventFilter, p hook.Page) (first, last time.Tim
 		last = f.Until.UTC()
 	}
 	if p.After != "" {
-		if at := hook.IDTime(p.After).Add(time.Millisecond); at.Before(last) {
+		at := hook.IDTime(p.After)
+		if ulid(p.After) > lowest(at) { // there may be more of that millisecond
+			at = at.Add(time.Millisecond)
+		}
+		if at.Before(last) {
 			last = at
 		}
 	}

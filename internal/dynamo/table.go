@@ -17,19 +17,21 @@ import (
 
 // Options of a Table. Zero fields take the defaults named.
 type Options struct {
-	EventRetention time.Duration    // how far back events are listed; 30 days
-	Now            func() time.Time // time.Now
-	Rand           func() float64   // uniform in [0, 1); math/rand
+	EventRetention      time.Duration    // how long events are kept, and so how far back they are listed; 30 days
+	DeadLetterRetention time.Duration    // how long a dead letter lets its event live on; EventRetention
+	Now                 func() time.Time // time.Now
+	Rand                func() float64   // uniform in [0, 1); math/rand
 }
 
 // Table is Posthorn's table. It is safe for concurrent use. What concurrent
 // callers ask of it travels together where DynamoDB takes batches.
 type Table struct {
-	client    *dynamodb.Client
-	name      *string
-	retention time.Duration
-	now       func() time.Time
-	rand      func() float64
+	client        *dynamodb.Client
+	name          *string
+	retention     time.Duration // of events
+	deadRetention time.Duration // of dead letters
+	now           func() time.Time
+	rand          func() float64
 
 	sets      endpointSets
 	versions  *gather.Group[string, int64]
@@ -49,7 +51,10 @@ func New(cfg aws.Config, name string, o Options) *Table {
 	if o.Rand == nil {
 		o.Rand = rand.Float64
 	}
-	t := &Table{client: dynamodb.NewFromConfig(cfg), name: &name, retention: o.EventRetention, now: o.Now, rand: o.Rand}
+	t := &Table{
+		client: dynamodb.NewFromConfig(cfg), name: &name,
+		retention: o.EventRetention, deadRetention: o.DeadLetterRetention, now: o.Now, rand: o.Rand,
+	}
 	t.versions = gather.New(gather.Options{Size: batchGetLimit, Parallel: 1}, t.readVersions)
 	t.events = gather.New(gather.Options{Size: batchWriteLimit, Parallel: 1}, t.putEvents)
 	t.rows = gather.New(gather.Options{Size: sharedReads, Parallel: 1}, t.readRows)

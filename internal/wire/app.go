@@ -41,7 +41,9 @@ type App struct {
 
 // New returns the App for a configuration and an account, or its stand-in.
 func New(cfg *config.Config, account aws.Config, log *slog.Logger) *App {
-	table := dynamo.New(account, cfg.Table, dynamo.Options{EventRetention: cfg.Retention.Events})
+	table := dynamo.New(account, cfg.Table, dynamo.Options{
+		EventRetention: cfg.Retention.Events, DeadLetterRetention: cfg.Retention.DeadLetters,
+	})
 	return &App{
 		cfg:   cfg,
 		table: table,
