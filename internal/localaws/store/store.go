@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -64,18 +65,31 @@ func OpenFS(disk vfs.FS, dir string) (*DB, error) {
 	return &DB{p: p}, nil
 }
 
+// options are for a process that stays below 100 MB and shares two cores with
+// those who call it.
 func options(disk vfs.FS) *pebble.Options {
-	return &pebble.Options{
+	o := &pebble.Options{
 		FS:                 disk,
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             quiet{},
 		// A read of damaged data returns an error; pebble's own listener ends the process.
-		EventListener:               &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}},
-		MemTableSize:                16 << 20,
+		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}},
+		// Without cgo memtables and cached blocks are part of Go's heap, which
+		// grows to a multiple of them before it is collected. Smaller ones are
+		// written out, and merged, more often.
+		MemTableSize:                6 << 20,
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
-		MaxOpenFiles:                256,
+		CacheSize:                   8 << 20,
+		// More small tables may wait at the top, to be merged together later:
+		// filters keep reads from looking into each of them.
+		L0CompactionThreshold: 8,
+		L0StopWritesThreshold: 24,
+		MaxOpenFiles:          256,
 	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	return o
 }
 
 // Close waits for background work and closes the store. Everything applied
