@@ -67,7 +67,8 @@ func TestHungServicesAreAnsweredWithAProblemInTime(t *testing.T) {
 				require.NoError(t, err)
 				require.NoError(t, ctx.Err(), "answered while there was time")
 				require.Less(t, time.Since(began), functionTimeout)
-				require.Greater(t, time.Since(began), functionTimeout/2, "and not before the services had a fair chance")
+				// Calls that travel together are given up after five seconds, others at the deadline.
+				require.GreaterOrEqual(t, time.Since(began), 5*time.Second, "and not before the services had a fair chance")
 				require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode, resp.Body)
 				require.Equal(t, "application/problem+json", resp.Headers["Content-Type"])
 				require.Equal(t, "1", resp.Headers["Retry-After"])
