@@ -40,6 +40,10 @@ type local struct {
 // forgets as much.
 const countsEvery = 200 * time.Millisecond
 
+// deliverTimeout ends an invocation of the deliver function, as template.yaml
+// has it.
+const deliverTimeout = 45 * time.Second
+
 // gcPercent is GOGC where the environment does not set it.
 const gcPercent = 200
 
@@ -116,7 +120,7 @@ func runLocal(ctx context.Context, cfg *config.Config, log *slog.Logger, banner 
 	}
 	return localaws.Run(ctx, localaws.Options{
 		Services: services, Functions: inProcess(app),
-		Queue: cfg.Queue.Main, BatchSize: cfg.Queue.BatchSize, Workers: cfg.Queue.Workers,
+		Queue: cfg.Queue.Main, BatchSize: cfg.Queue.BatchSize, Workers: cfg.Queue.Workers, DeliverTimeout: deliverTimeout,
 		SweepInterval: cfg.SweepInterval, API: api, AWS: aws, Log: log,
 	})
 }

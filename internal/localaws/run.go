@@ -45,8 +45,12 @@ type Options struct {
 const (
 	// expiryInterval is how often items past their time to live are removed.
 	expiryInterval = time.Minute
-	// shutdownTime is how long answers under way may take at the end.
-	shutdownTime = 10 * time.Second
+	// shutdownTime is how long answers of the API may take at the end: no longer
+	// than API Gateway lets them.
+	shutdownTime = 30 * time.Second
+	// othersTime is the same for others' calls of the services, of which a long
+	// poll may have 20 s to go.
+	othersTime = time.Second
 )
 
 // Run serves until ctx ends. Then it takes nothing new, lets answers and posts
@@ -55,28 +59,28 @@ const (
 func Run(ctx context.Context, o Options) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	var servers []*http.Server
-	var work sync.WaitGroup
-	serve := func(name string, l net.Listener, h http.Handler) error {
+	var work, serving sync.WaitGroup
+	serve := func(name string, l net.Listener, h http.Handler) (*http.Server, error) {
 		guarded, err := gateway.HostGuard(h, l.Addr().String(), o.AllowedHosts)
 		if err != nil {
-			return fmt.Errorf("guard %s: %w", name, err)
+			return nil, fmt.Errorf("guard %s: %w", name, err)
 		}
 		s := &http.Server{Handler: guarded, ReadHeaderTimeout: 10 * time.Second, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn)}
-		servers = append(servers, s)
-		work.Go(func() {
+		serving.Go(func() {
 			if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 				stop(fmt.Errorf("serve %s: %w", name, err))
 			}
 		})
-		return nil
+		return s, nil
 	}
-	if err := serve("API", o.API, gateway.New(o.Functions.API, gateway.Options{Logger: o.Log})); err != nil {
+	api, err := serve("API", o.API, gateway.New(o.Functions.API, gateway.Options{Logger: o.Log}))
+	if err != nil {
 		return err
 	}
+	services := &http.Server{} // not served to others
 	if o.AWS != nil {
-		if err := serve("SQS and DynamoDB", o.AWS, o.Services); err != nil {
-			return err
+		if services, err = serve("SQS and DynamoDB", o.AWS, o.Services); err != nil {
+			return errors.Join(err, api.Close())
 		}
 	}
 	for _, s := range []schedule.Schedule{
@@ -102,16 +106,26 @@ func Run(ctx context.Context, o Options) error {
 
 	<-ctx.Done()
 	cause := context.Cause(ctx)
-	// Answers under way may still need the functions and the services.
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTime)
-	defer cancel()
-	var err error
-	for _, s := range servers {
-		err = errors.Join(err, s.Shutdown(late))
-	}
+	// First the API, whose answers under way need the functions; then the posts
+	// and the sweep, which need the services; the services last.
+	err = shut(ctx, api, shutdownTime)
 	work.Wait()
+	err = errors.Join(err, shut(ctx, services, othersTime))
+	serving.Wait()
 	if !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err)
+	}
+	return err
+}
+
+// shut lets the answers of a server finish within a bound, and cuts off those
+// that do not.
+func shut(ctx context.Context, s *http.Server, within time.Duration) error {
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), within)
+	defer cancel()
+	err := s.Shutdown(late)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return s.Close()
 	}
 	return err
 }
