@@ -67,6 +67,7 @@ type Queue struct {
 	Visibility      time.Duration // the queue's visibility timeout, whole seconds
 	BatchSize       int           // messages taken at once, 1 to 10
 	Workers         int           // posts under way in a process
+	PerEndpoint     int           // posts to one endpoint under way in a process, at least 1
 	MaxSize         int           // ready messages above which no event is accepted; 0: no limit
 }
 

@@ -57,7 +57,7 @@ func TestDefaultsOfAServer(t *testing.T) {
 	require.Equal(t, "posthorn", c.Table)
 	require.Equal(t, config.Queue{
 		Main: "posthorn-deliveries", DeadLetters: "posthorn-dead-letters", MaxReceiveCount: 5, Visibility: 270 * time.Second,
-		BatchSize: 10, Workers: 64, MaxSize: 100_000,
+		BatchSize: 10, Workers: 64, PerEndpoint: 16, MaxSize: 100_000,
 	}, c.Queue)
 	require.Equal(t, config.Security{}, c.Security)
 	require.Equal(t, config.Retention{Events: 30 * 24 * time.Hour, DeadLetters: 7 * 24 * time.Hour}, c.Retention)
@@ -133,6 +133,7 @@ func TestEverySetting(t *testing.T) {
 		{"POSTHORN_DLQ_URL", "dead-ones", "queue.yaml", "dead_letter_queue: dead-ones", func(c *config.Config) any { return c.Queue.DeadLetters }, "dead-ones"},
 		{"WEBHOOK_MAX_QUEUE_SIZE", "0", "queue.yaml", "max_queue_size: 0", func(c *config.Config) any { return c.Queue.MaxSize }, 0},
 		{"WEBHOOK_WORKER_COUNT", "3", "queue.yaml", "concurrency: 3", func(c *config.Config) any { return c.Queue.Workers }, 3},
+		{"", "", "queue.yaml", "endpoint_concurrency: 7", func(c *config.Config) any { return c.Queue.PerEndpoint }, 7},
 		{"", "", "queue.yaml", "batch_size: 1", func(c *config.Config) any { return c.Queue.BatchSize }, 1},
 		{"", "", "queue.yaml", "max_receive_count: 9", func(c *config.Config) any { return c.Queue.MaxReceiveCount }, 9},
 		{"", "", "queue.yaml", "visibility_timeout: 30", func(c *config.Config) any { return c.Queue.Visibility }, 30 * time.Second},
@@ -193,6 +194,14 @@ func TestPrecedence(t *testing.T) {
 
 	c = load(t, config.Serve, env{"WEBHOOK_WORKER_COUNT": ""}, first)
 	require.Equal(t, 1, c.Queue.Workers, "an empty variable is not set")
+}
+
+func TestOneEndpointHasAQuarterOfTheWorkersAndHalfAFunctionsBatch(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, 16, load(t, config.Local, nil).Queue.PerEndpoint)
+	require.Equal(t, 2, load(t, config.Serve, env{"WEBHOOK_WORKER_COUNT": "8"}).Queue.PerEndpoint)
+	require.Equal(t, 1, load(t, config.Serve, env{"WEBHOOK_WORKER_COUNT": "3"}).Queue.PerEndpoint)
+	require.Equal(t, 5, load(t, config.Function, account(nil)).Queue.PerEndpoint)
 }
 
 func TestAFunctionShipsTheFiles(t *testing.T) {

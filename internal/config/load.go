@@ -173,6 +173,9 @@ func (l *loader) apply(s *setting, at place, label, text string) {
 func (l *loader) check() {
 	c := l.config
 	c.Retry.Named[defaultPolicy] = c.Retry.Default
+	if c.Queue.PerEndpoint == 0 {
+		c.Queue.PerEndpoint = perEndpoint(c.Mode, c.Queue.Workers)
+	}
 	c.Security.AnyPort = c.Mode == Local && c.Security.AllowPrivate
 	const policy = "default_retry_policy."
 	if err := checkDelays(c.Retry.Default); err != nil {
@@ -197,6 +200,16 @@ func (l *loader) check() {
 			l.mistakes.add(at, "%s has to be a URL in a Lambda function", quote(need.value))
 		}
 	}
+}
+
+// perEndpoint is how many posts one endpoint may have under way where nothing
+// is said: half a batch in a function, which has one batch at a time, and a
+// quarter of the workers in a process that has many.
+func perEndpoint(mode Mode, workers int) int {
+	if mode == Function {
+		return 5
+	}
+	return max(workers/4, 1)
 }
 
 // checkDelays refuses a policy whose cap is below its start. Values that are

@@ -87,6 +87,10 @@ func settings() []setting {
 			set: func(c *Config, s string) (err error) { c.Queue.Workers, err = whole(s, 1, 10000); return err },
 		},
 		{
+			file: queueFile, key: "endpoint_concurrency", help: "posts to one endpoint under way in a process, 0 to 10000; 0: a quarter of concurrency, in a function 5",
+			set: func(c *Config, s string) (err error) { c.Queue.PerEndpoint, err = whole(s, 0, 10000); return err },
+		},
+		{
 			file: queueFile, key: "batch_size", help: "messages taken at once, 1 to 10",
 			set: func(c *Config, s string) (err error) { c.Queue.BatchSize, err = whole(s, 1, 10); return err },
 		},

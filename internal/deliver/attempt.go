@@ -13,14 +13,14 @@ import (
 	"posthorn/internal/hook"
 )
 
-// attempt posts, records, and settles.
-func (d *Deliverer) attempt(ctx context.Context, j *job, body []byte) (done bool) {
+// attempt posts, records, and settles. It calls free once the post has ended.
+func (d *Deliverer) attempt(ctx context.Context, j *job, body []byte, free func()) (done bool) {
 	a := hook.Attempt{ID: d.NewID(), At: d.Now()}
 	number := 1
 	if j.row != nil {
 		number = j.row.Attempts + 1
 	}
-	result := d.Poster.Post(ctx, post.Request{
+	result := d.post(ctx, free, post.Request{
 		URL:     j.endpoint.URL,
 		Header:  d.header(j, a.At, number, body),
 		Body:    body,
@@ -47,6 +47,12 @@ func (d *Deliverer) attempt(ctx context.Context, j *job, body []byte) (done bool
 		return true
 	}
 	return d.settle(ctx, j, w.Delivery)
+}
+
+// post makes the request and calls free, whatever happens.
+func (d *Deliverer) post(ctx context.Context, free func(), r post.Request) post.Result {
+	defer free()
+	return d.Poster.Post(ctx, r)
 }
 
 // plan is the retry policy for the job's delivery. Its delays do not change

@@ -73,6 +73,7 @@ type Deliverer struct {
 	Sign      Signer
 	Meter     Meter
 	Policies  *retry.Policies
+	Shares    *Shares // of the posts under way, by endpoint
 	Keep      Limits
 	// MaxReceives is the queue's maxReceiveCount: a message that was received
 	// so often goes to the dead-letter queue on its next receive.
@@ -233,10 +234,16 @@ func (d *Deliverer) handle(ctx context.Context, j *job) (done bool) {
 	case err != nil:
 		d.Log.WarnContext(ctx, "event not read", "delivery", j.message.ID(), "error", err)
 		return d.deferral(ctx, j)
-	case d.tooLate(ctx, j.endpoint.Timeout):
+	}
+	free, until, ok := d.Shares.Take(ctx, j.endpoint.ID)
+	if !ok {
+		return d.copyOn(ctx, j, until)
+	}
+	if d.tooLate(ctx, j.endpoint.Timeout) {
+		free()
 		return d.deferral(ctx, j)
 	}
-	return d.attempt(ctx, j, body)
+	return d.attempt(ctx, j, body, free)
 }
 
 func (d *Deliverer) body(ctx context.Context, j *job) ([]byte, error) {

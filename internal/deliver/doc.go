@@ -4,6 +4,7 @@
 //	decide.go   pure: what to do with a message, from its row and its endpoint
 //	apply.go    pure: the row after an attempt
 //	deliver.go  the batch: decode, read, and one goroutine a message
+//	share.go    how many posts one endpoint may have under way
 //	attempt.go  sign, post, record
 //	settle.go   acknowledge, wait, copy, or bury
 //

@@ -78,8 +78,8 @@ func newWorld(t *testing.T, answers ...post.Result) *world {
 		Sign: func(h http.Header, secrets []hook.Secret, _ string, _ time.Time, _ []byte) {
 			h.Set("X-Webhook-Signature", "signed with "+secrets[0].Value)
 		},
-		Policies: &retry.Policies{Default: retry.Default()},
-		Keep:     keep, MaxReceives: 5, UserAgent: "Posthorn/test",
+		Policies: &retry.Policies{Default: retry.Default()}, Shares: deliver.NewShares(5, time.Now),
+		Keep: keep, MaxReceives: 5, UserAgent: "Posthorn/test",
 		NewID: func() string { n++; return fmt.Sprintf("att_%d", n) },
 		Rand:  func() float64 { return 0.5 }, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler),

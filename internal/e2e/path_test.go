@@ -211,3 +211,23 @@ func TestManyEventsAllArrive(t *testing.T) {
 }
 
 func ptr(s string) *string { return &s }
+
+// One endpoint hangs and has far more to be sent than there are places. It
+// keeps its quarter of them, and the others' deliveries find the rest free.
+func TestAnEndpointThatHangsLeavesRoomForTheOthers(t *testing.T) {
+	t.Parallel()
+	s := start(t, modes[0])
+	defer close(s.receiver.unhang)
+	s.register(map[string]any{"secret": secret, "url": s.receiver.url("/hang"), "events": []string{"hang.*"}})
+	s.register(map[string]any{"secret": secret, "events": []string{"quick.*"}})
+	for range 200 {
+		s.emit("hang.now", map[string]any{})
+	}
+	const share = 64 / 4
+	require.Eventually(t, func() bool { return s.receiver.hangs() == share }, patience, 10*time.Millisecond)
+	for range 20 {
+		_, deliveries := s.emit("quick.now", map[string]any{})
+		s.until(deliveries[0], "delivered")
+	}
+	require.Equal(t, share, s.receiver.hangs())
+}

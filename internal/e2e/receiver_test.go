@@ -22,10 +22,12 @@ const secret = "test-secret"
 type receiver struct {
 	server *httptest.Server
 
-	mu     sync.Mutex
-	status int
-	got    []received
-	bad    []string
+	mu      sync.Mutex
+	status  int
+	got     []received
+	bad     []string
+	hanging int           // requests to /hang that have no answer yet
+	unhang  chan struct{} // closed: they are answered
 }
 
 type received struct {
@@ -35,7 +37,7 @@ type received struct {
 }
 
 func newReceiver(t testing.TB) *receiver {
-	r := &receiver{status: http.StatusOK}
+	r := &receiver{status: http.StatusOK, unhang: make(chan struct{})}
 	r.server = httptest.NewServer(r)
 	t.Cleanup(r.server.Close)
 	return r
@@ -58,8 +60,26 @@ func (r *receiver) answer(status int) {
 	r.status = status
 }
 
+// hangs says how many requests to /hang have no answer yet.
+func (r *receiver) hangs() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.hanging
+}
+
+func (r *receiver) hang(n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hanging += n
+}
+
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	body, err := io.ReadAll(req.Body)
+	if req.URL.Path == "/hang" {
+		r.hang(1)
+		<-r.unhang
+		r.hang(-1)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch v := sign.Verify(req.Header, body, []string{secret}, time.Now()); {

@@ -111,7 +111,7 @@ func (a *App) Deliverer() *deliver.Deliverer {
 	return &deliver.Deliverer{
 		Rows: a.table, Endpoints: a.table, Events: a.table, Queue: a.queues,
 		Poster: post.New(post.Options{Rules: a.rules()}),
-		Sign:   sign.Headers, Meter: a.counts, Policies: a.cfg.Retry,
+		Sign:   sign.Headers, Meter: a.counts, Policies: a.cfg.Retry, Shares: deliver.NewShares(a.cfg.Queue.PerEndpoint, time.Now),
 		Keep:        deliver.Limits{Retention: a.cfg.Retention.Events, DeadLetters: a.cfg.Retention.DeadLetters},
 		MaxReceives: a.cfg.Queue.MaxReceiveCount,
 		UserAgent:   "Posthorn/" + Version,
