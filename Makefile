@@ -92,7 +92,7 @@ ci: ## Run everything that has to be green before a merge
 ##@ Figures
 
 .PHONY: bench
-bench: ## Run the benchmarks; BENCH=Load picks some
+bench: ## Run the benchmarks; BENCH=Path picks some
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: load
@@ -103,7 +103,7 @@ load: bin/posthorn bin/loadtest ## Measure a fresh local Posthorn under load; AR
 	until grep -q 18000 "$$dir/log"; do \
 		kill -0 $$pid 2>/dev/null || { cat "$$dir/log"; exit 1; }; sleep 0.1; \
 	done; \
-	bin/loadtest $(or $(ARGS),suite) --url http://127.0.0.1:18000
+	POSTHORN_URL=http://127.0.0.1:18000 bin/loadtest $(or $(ARGS),suite)
 
 .PHONY: bench-stores
 bench-stores: ## Measure the embedded stores that were considered, a minute; ARGS="-time 20s" measures longer

@@ -21,11 +21,12 @@ import (
 	"posthorn/internal/load"
 )
 
-const description = `Drive a Posthorn by its URL and print what it reaches.
+const description = `Put load on a Posthorn and print how fast it is.
 
-It starts a receiver of its own, registers endpoints at it for an event type that
-only this run uses, posts events, waits until everything that was accepted has
-arrived, and deletes the endpoints. It always ends by itself.
+Each run starts a receiver of its own, registers endpoints at it for an event type
+that only this run uses, posts events, waits until everything that was accepted has
+arrived, and deletes the endpoints. The events stay, as all do, until they expire.
+It always ends by itself.
 
 Exit codes: 0 everything accepted arrived; 1 something was lost, or the server
 could not be reached; 2 wrong usage.`
@@ -44,23 +45,23 @@ func main() {
 }
 
 type commands struct {
-	Run      runCommand      `cmd:"" default:"withargs" help:"One run (the default command): a closed loop, or with --rate an open one."`
+	Run      runCommand      `cmd:"" help:"One run: a closed loop, or with --rate an open one."`
 	Suite    suiteCommand    `cmd:"" help:"Three runs in a row, as one table: a closed loop, then open loops at 200 and 1,000 events a second."`
 	Selftest selftestCommand `cmd:"" help:"What generator and receiver reach by themselves on this machine, against a stub that only passes events on: the ceiling of any other figure."`
 }
 
 // target are the flags of every command that drives a server.
 type target struct {
-	URL         string        `default:"http://127.0.0.1:8000" env:"POSTHORN_URL" help:"Base URL of the Posthorn (${default})."`
-	Key         string        `env:"POSTHORN_API_KEY" help:"API key, where one is asked for: registering endpoints takes an admin's."`
-	PID         []int         `name:"pid" help:"The server's processes, whose memory and CPU time are added up. Left out: the process that listens at a loopback --url."`
-	Listen      string        `default:"127.0.0.1:0" help:"Address of the receiver (${default}: a free port)."`
-	ReceiverURL string        `help:"URL at which the server reaches the receiver, when that is not --listen: the public side of a tunnel, for one."`
-	Payload     int           `default:"300" help:"Bytes of each event's payload (${default})."`
-	Timeout     time.Duration `default:"10s" help:"Longest wait for one answer (${default})."`
-	GiveUp      time.Duration `default:"10s" help:"Stop posting when nothing was accepted for this long (${default})."`
-	Drain       time.Duration `default:"60s" help:"Longest wait for what was accepted and has not arrived (${default})."`
-	Linger      time.Duration `default:"500ms" help:"How long to listen on for duplicates after the last delivery (${default})."`
+	URL         string        `default:"http://127.0.0.1:8000" env:"POSTHORN_URL" help:"Base URL of the Posthorn."`
+	Key         string        `env:"POSTHORN_API_KEY" placeholder:"KEY" help:"API key, where one is asked for: registering endpoints takes an admin's."`
+	PID         []int         `name:"pid" placeholder:"PID" help:"The server's processes, whose memory and CPU time are added up. Left out: the process that listens at a loopback --url."`
+	Listen      string        `default:"127.0.0.1:0" help:"Address of the receiver; port 0 is any free one."`
+	ReceiverURL string        `placeholder:"URL" help:"URL at which the server reaches the receiver, when that is not --listen: the public side of a tunnel, for one."`
+	Payload     int           `default:"300" help:"Bytes of each event's payload."`
+	Timeout     time.Duration `default:"10s" help:"Longest wait for one answer."`
+	GiveUp      time.Duration `default:"10s" help:"Stop posting when nothing was accepted for this long."`
+	Drain       time.Duration `default:"60s" help:"Longest wait for what was accepted and has not arrived."`
+	Linger      time.Duration `default:"500ms" help:"How long to listen on for duplicates after the last delivery."`
 	JSON        bool          `name:"json" help:"Print one JSON object."`
 }
 
@@ -74,16 +75,16 @@ func (t target) options() load.Options {
 
 type runCommand struct {
 	target
-	Connections     int           `short:"c" default:"32" help:"Posts under way at once (${default}); with --rate, at most."`
-	Rate            float64       `help:"Open loop: post this many events a second whether or not answers are in, and count latencies from the planned moment."`
-	Events          int           `short:"n" help:"Post this many events."`
-	Duration        time.Duration `short:"d" help:"Post for this long (10s when --events is not given either). With --events: whichever ends first."`
-	Endpoints       int           `default:"1" help:"Endpoints to register (${default}). Every event goes to each."`
-	EndpointTimeout int           `help:"Timeout of each endpoint in seconds, 1 to 30. Left out: the server's default."`
-	Slow            time.Duration `help:"Endpoints answer this much later."`
-	Fail            float64       `help:"Endpoints answer this share of the attempts, 0 to 1, with 503."`
+	Connections     int           `short:"c" default:"32" help:"Posts under way at once; with --rate, at most."`
+	Rate            float64       `placeholder:"N" help:"Open loop: post this many events a second whether or not answers are in, and count latencies from the planned moment."`
+	Events          int           `short:"n" placeholder:"N" help:"Post this many events."`
+	Duration        time.Duration `short:"d" placeholder:"10s" help:"Post for this long (10s when --events is not given either). With --events: whichever ends first."`
+	Endpoints       int           `default:"1" help:"Endpoints to register. Every event goes to each."`
+	EndpointTimeout int           `placeholder:"S" help:"Timeout of each endpoint in seconds, 1 to 30. Left out: the server's default."`
+	Slow            time.Duration `placeholder:"100ms" help:"Endpoints answer this much later."`
+	Fail            float64       `placeholder:"SHARE" help:"Endpoints answer this share of the attempts, 0 to 1, with 503."`
 	Hang            bool          `help:"Endpoints never answer. Deliveries to them do not count as lost."`
-	Misbehaving     int           `help:"How many of the endpoints --slow, --fail or --hang is about; the others answer 200 at once. Left out: all."`
+	Misbehaving     int           `placeholder:"N" help:"How many of the endpoints --slow, --fail or --hang is about; the others answer 200 at once. Left out: all."`
 }
 
 func (c runCommand) options() load.Options {
@@ -99,7 +100,7 @@ func (c runCommand) options() load.Options {
 
 type suiteCommand struct {
 	target
-	Duration time.Duration `short:"d" default:"10s" help:"Length of each run (${default})."`
+	Duration time.Duration `short:"d" default:"10s" help:"Length of each run."`
 }
 
 func (c suiteCommand) options() []load.Options {
@@ -113,10 +114,10 @@ func (c suiteCommand) options() []load.Options {
 }
 
 type selftestCommand struct {
-	Connections int           `short:"c" default:"32" help:"Posts under way at once (${default})."`
-	Rate        float64       `help:"Open loop at this many events a second: the latencies that are this program's own."`
-	Duration    time.Duration `short:"d" default:"5s" help:"Length of the run (${default})."`
-	Payload     int           `default:"300" help:"Bytes of each event's payload (${default})."`
+	Connections int           `short:"c" default:"32" help:"Posts under way at once."`
+	Rate        float64       `placeholder:"N" help:"Open loop at this many events a second: the latencies that are this program's own."`
+	Duration    time.Duration `short:"d" default:"5s" help:"Length of the run."`
+	Payload     int           `default:"300" help:"Bytes of each event's payload."`
 	JSON        bool          `name:"json" help:"Print one JSON object."`
 }
 

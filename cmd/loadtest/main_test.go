@@ -37,7 +37,7 @@ func command(t *testing.T, args ...string) (code int, out, errOut string) {
 func TestRunPrintsTheFigures(t *testing.T) {
 	url, stop := startStub(t)
 	defer stop()
-	code, out, errOut := command(t, "--url", url, "-n", "300", "--endpoints", "2", "--payload", "1000", "--linger", "1ms")
+	code, out, errOut := command(t, "run", "--url", url, "-n", "300", "--endpoints", "2", "--payload", "1000", "--linger", "1ms")
 	require.Equal(t, 0, code, errOut)
 	require.Empty(t, errOut)
 	require.Contains(t, out, "32 connections, 2 endpoints at "+url+", 1,000-byte payloads")
@@ -96,11 +96,12 @@ func TestSelftestPrintsTheCeiling(t *testing.T) {
 
 func TestWrongUsageIsTwo(t *testing.T) {
 	for name, args := range map[string][]string{
-		"unknown flag":      {"--batch", "3"},
+		"no command":        {},
+		"unknown flag":      {"run", "--batch", "3"},
 		"unknown command":   {"rum"},
-		"not a number":      {"-c", "many"},
-		"outside its range": {"--fail", "2"},
-		"several mistakes":  {"--fail", "2", "--endpoints", "0", "--url", "here"},
+		"not a number":      {"run", "-c", "many"},
+		"outside its range": {"run", "--fail", "2"},
+		"several mistakes":  {"run", "--fail", "2", "--endpoints", "0", "--url", "here"},
 		"suite":             {"suite", "--payload", "1"},
 		"selftest":          {"selftest", "-c", "0"},
 	} {
@@ -119,7 +120,7 @@ func TestUnreachableServerIsOneLineAndOne(t *testing.T) {
 	require.NoError(t, err)
 	url := "http://" + free.Addr().String()
 	require.NoError(t, free.Close())
-	for _, args := range [][]string{{"--url", url}, {"suite", "--url", url}} {
+	for _, args := range [][]string{{"run", "--url", url}, {"suite", "--url", url}} {
 		code, out, errOut := command(t, args...)
 		require.Equal(t, 1, code)
 		require.Empty(t, out)
@@ -143,7 +144,7 @@ func TestLossIsOneAfterTheFigures(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	code, out, errOut := command(t, "--url", server.URL, "-n", "7", "--drain", "10ms", "--linger", "1ms")
+	code, out, errOut := command(t, "run", "--url", server.URL, "-n", "7", "--drain", "10ms", "--linger", "1ms")
 	require.Equal(t, 1, code)
 	require.Regexp(t, `lost +7\n`, out)
 	require.Equal(t, "loadtest: 7 of the deliveries that "+server.URL+" accepted did not arrive\n", errOut)

@@ -11,7 +11,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -29,11 +31,11 @@ import (
 
 // local runs the whole system in this process. A flag wins over its variable.
 type local struct {
-	Host    string `help:"Address of the API. Variable: HOST (127.0.0.1)." placeholder:"ADDR"`
-	Port    string `help:"Port of the API; 0: any free one. Variable: PORT (8000)." placeholder:"PORT"`
-	AWSHost string `name:"aws-host" help:"Address of SQS and DynamoDB. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
-	AWSPort string `name:"aws-port" help:"Port of SQS and DynamoDB; 0: any free one. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
-	Data    string `help:"Folder of the data. Variable: POSTHORN_DATA_DIR (.posthorn)." placeholder:"DIR" type:"path"`
+	Host    *string `help:"Address of the API. Variable: HOST (127.0.0.1)." placeholder:"ADDR"`
+	Port    *string `help:"Port of the API; 0: any free one. Variable: PORT (8000)." placeholder:"PORT"`
+	AWSHost *string `name:"aws-host" help:"Address of SQS and DynamoDB. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
+	AWSPort *string `name:"aws-port" help:"Port of SQS and DynamoDB; 0: any free one. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
+	Data    *string `help:"Folder of the data. Variable: POSTHORN_DATA_DIR (.posthorn)." placeholder:"DIR"`
 }
 
 // countsEvery is how often counters are stored; a process that is killed
@@ -67,15 +69,19 @@ func (c *local) Run() error {
 // source is the process's own configuration with the flags before it.
 func (c *local) source() config.Source {
 	src := config.Environment()
-	flags := map[string]string{
-		"HOST": c.Host, "PORT": c.Port, "POSTHORN_AWS_HOST": c.AWSHost, "POSTHORN_AWS_PORT": c.AWSPort, "POSTHORN_DATA_DIR": c.Data,
-	}
-	getenv := src.Getenv
-	src.Getenv = func(name string) string {
-		if v := flags[name]; v != "" {
-			return v
+	for _, f := range []struct {
+		name, variable string
+		value          *string
+	}{
+		{"--host", "HOST", c.Host},
+		{"--port", "PORT", c.Port},
+		{"--aws-host", "POSTHORN_AWS_HOST", c.AWSHost},
+		{"--aws-port", "POSTHORN_AWS_PORT", c.AWSPort},
+		{"--data", "POSTHORN_DATA_DIR", c.Data},
+	} {
+		if f.value != nil {
+			src.Flags = append(src.Flags, config.Flag{Name: f.name, Variable: f.variable, Value: *f.value})
 		}
-		return getenv(name)
 	}
 	return src
 }
@@ -118,10 +124,15 @@ func runLocal(ctx context.Context, cfg *config.Config, log *slog.Logger, banner 
 	if err := greet(banner, cfg, api, aws); err != nil {
 		return err
 	}
+	hosts := cfg.HTTP.AllowedHosts
+	if name, err := os.Hostname(); err == nil && !loopback(api) {
+		hosts = append(slices.Clone(hosts), name)
+	}
+	context.AfterFunc(ctx, func() { log.Info("stopping", "waits_for", "answers and posts under way") })
 	return localaws.Run(ctx, localaws.Options{
 		Services: services, Functions: inProcess(app),
 		Queue: cfg.Queue.Main, BatchSize: cfg.Queue.BatchSize, Workers: cfg.Queue.Workers, DeliverTimeout: deliverTimeout,
-		SweepInterval: cfg.SweepInterval, API: api, AWS: aws, Log: log,
+		SweepInterval: cfg.SweepInterval, API: api, AWS: aws, AllowedHosts: hosts, Log: log,
 	})
 }
 
@@ -166,25 +177,41 @@ func greet(w io.Writer, cfg *config.Config, api, aws net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("data folder: %w", err)
 	}
-	base := "http://" + api.Addr().String()
-	open := ""
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n  Posthorn %s\n  API            http://%s\n  SQS, DynamoDB  http://%s\n  Data           %s\n",
+		wire.Version, shown(cfg.HTTP.Host, api), shown(cfg.Local.Host, aws), data)
 	if !loopback(api) || !loopback(aws) {
-		open = "\n  WARNING        reachable from other machines, and asks nobody for a key\n"
+		b.WriteString("\n  WARNING        reachable from other machines, and asks nobody for a key\n")
 	}
-	_, err = fmt.Fprintf(w, `
-  Posthorn %s
-  API            %s
-  SQS, DynamoDB  http://%s
-  Data           %s
-%s
+	if cfg.Security.AllowHTTP && cfg.Security.AllowPrivate { // its own receiver may be an endpoint
+		fmt.Fprintf(&b, `
   Send a first event:
-    curl -s %s/api/v1/webhooks -H 'Content-Type: application/json' \
-      -d '{"url":"%s/test/webhook","events":["*"],"secret":"test-secret"}'
-    curl -s %s/api/v1/events -H 'Content-Type: application/json' \
+    curl -s %[1]s/api/v1/webhooks -H 'Content-Type: application/json' \
+      -d '{"url":"%[1]s/test/webhook","events":["*"],"secret":"test-secret"}'
+    curl -s %[1]s/api/v1/events -H 'Content-Type: application/json' \
       -d '{"event_type":"test.event","payload":{"hello":"world"}}'
-
-`, wire.Version, base, aws.Addr(), data, open, base, base, base)
+`, "http://"+from(api))
+	}
+	b.WriteString("\n")
+	_, err = io.WriteString(w, b.String())
 	return err
+}
+
+// shown is a listener's address, with the host as it was asked for.
+func shown(host string, l net.Listener) string {
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return l.Addr().String()
+	}
+	return net.JoinHostPort(host, port)
+}
+
+// from is where this machine reaches a listener.
+func from(l net.Listener) string {
+	if a, ok := l.Addr().(*net.TCPAddr); ok && a.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(a.Port))
+	}
+	return l.Addr().String()
 }
 
 func loopback(l net.Listener) bool {

@@ -13,6 +13,8 @@ import (
 
 // commands is the command line.
 type commands struct {
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
+
 	Local   local   `cmd:"" help:"Run everything in this process: the API, deliveries, SQS and DynamoDB, with the data in a folder."`
 	Version version `cmd:"" help:"Print the version."`
 }
@@ -34,7 +36,7 @@ func run(args []string) int {
 	parser, err := kong.New(&c,
 		kong.Name("posthorn"),
 		kong.Description("Webhooks sent from your own AWS account: signed, retried, never lost, visible when they fail."),
-		kong.UsageOnError(),
+		kong.Vars{"version": "posthorn " + wire.Version},
 		kong.Exit(func(int) { exited = true }),
 	)
 	if err != nil {

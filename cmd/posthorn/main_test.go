@@ -34,7 +34,8 @@ func TestExitCodes(t *testing.T) {
 		"unknown command":     {args: []string{"bogus"}, want: 2, says: "unexpected argument bogus"},
 		"unknown flag":        {args: []string{"local", "--bogus"}, want: 2, says: "unknown flag --bogus"},
 		"bad variables":       {args: []string{"local"}, env: map[string]string{"RETRY_JITTER": "7", "LOG_LEVEL": "loud"}, want: 1, says: "RETRY_JITTER"},
-		"a flag's bad value":  {args: []string{"local", "--port", "abc"}, want: 1, says: `PORT: "abc"`},
+		"a flag's bad value":  {args: []string{"local", "--port", "abc"}, want: 1, says: `--port: "abc"`},
+		"a flag left empty":   {args: []string{"local", "--data", ""}, want: 1, says: "--data: has no value"},
 		"data in a file":      {args: []string{"local", "--port", "0", "--aws-port", "0", "--data", "main.go"}, want: 1, says: "data folder"},
 		"an address not ours": {args: []string{"local", "--host", "192.0.2.1", "--port", "0"}, want: 1, says: "--host and --port"},
 	} {
@@ -99,7 +100,7 @@ func TestLocalServesAndStops(t *testing.T) {
 		require.Equal(t, warns, bytes.Contains(greeting, []byte("WARNING")), string(greeting))
 		_, rest, _ := bytes.Cut(greeting, []byte("API            "))
 		url, _, _ := bytes.Cut(rest, []byte("\n"))
-		answer, err := http.Get(string(bytes.Replace(url, []byte("[::]"), []byte("127.0.0.1"), 1)) + "/ready")
+		answer, err := http.Get(string(bytes.Replace(url, []byte("0.0.0.0"), []byte("127.0.0.1"), 1)) + "/ready")
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, answer.StatusCode)
 		require.NoError(t, answer.Body.Close())

@@ -48,6 +48,9 @@ type Config struct {
 type HTTP struct {
 	Host string
 	Port int // 0: any free one
+	// AllowedHosts are names, or names with a port, that requests may be made
+	// to beside the addresses of the listener.
+	AllowedHosts []string
 }
 
 // LocalAWS is what Local mode has beside the API: SQS and DynamoDB over their
@@ -96,12 +99,21 @@ type EventType struct {
 	Description string
 }
 
+// Flag is a flag of the command line that was given.
+type Flag struct {
+	Name     string // as a person writes it: "--port"
+	Variable string // what it stands for: "PORT"
+	Value    string
+}
+
 // Source is where configuration comes from.
 type Source struct {
 	// Getenv returns a variable's value, empty when it is not set. An empty
-	// variable counts as not set. A program with flags answers with the flag
-	// where one is given.
+	// variable counts as not set.
 	Getenv func(string) string
+	// Flags win over the variables that they stand for. One that is given
+	// without a value is a mistake: it was to be set.
+	Flags []Flag
 	// Dirs are the folders in which each of the files is looked for, in this
 	// order, after the one that POSTHORN_CONFIG_DIR names. What is in none of
 	// them is built in.

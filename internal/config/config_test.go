@@ -127,6 +127,7 @@ func TestEverySetting(t *testing.T) {
 		{"PORT", "0", "", "", func(c *config.Config) any { return c.HTTP.Port }, 0},
 		{"POSTHORN_AWS_HOST", "::1", "", "", func(c *config.Config) any { return c.Local.Host }, "::1"},
 		{"POSTHORN_AWS_PORT", "14566", "", "", func(c *config.Config) any { return c.Local.Port }, 14566},
+		{"POSTHORN_ALLOWED_HOSTS", "posthorn, hooks.lan:8000", "", "", func(c *config.Config) any { return c.HTTP.AllowedHosts }, []string{"posthorn", "hooks.lan:8000"}},
 		{"POSTHORN_DATA_DIR", "/var/lib/x", "", "", func(c *config.Config) any { return c.Local.DataDir }, "/var/lib/x"},
 		{"POSTHORN_TABLE", "hooks", "webhooks.yaml", "storage: {table: hooks}", func(c *config.Config) any { return c.Table }, "hooks"},
 		{"POSTHORN_QUEUE_URL", "http://q:4566/000000000000/a", "queue.yaml", "queue: http://q:4566/000000000000/a", func(c *config.Config) any { return c.Queue.Main }, "http://q:4566/000000000000/a"},
@@ -194,6 +195,31 @@ func TestPrecedence(t *testing.T) {
 
 	c = load(t, config.Serve, env{"WEBHOOK_WORKER_COUNT": ""}, first)
 	require.Equal(t, 1, c.Queue.Workers, "an empty variable is not set")
+}
+
+func TestAFlagWinsOverItsVariableAndIsNamedInItsMistakes(t *testing.T) {
+	t.Parallel()
+	vars := env{"PORT": "1", "HOST": "192.0.2.1"}
+	c, err := config.Load(config.Local, config.Source{Getenv: vars.get, Flags: []config.Flag{{Name: "--port", Variable: "PORT", Value: "2"}}})
+	require.NoError(t, err)
+	require.Equal(t, 2, c.HTTP.Port)
+	require.Equal(t, "192.0.2.1", c.HTTP.Host)
+
+	_, err = config.Load(config.Local, config.Source{Getenv: vars.get, Flags: []config.Flag{
+		{Name: "--port", Variable: "PORT", Value: "x"}, {Name: "--data", Variable: "POSTHORN_DATA_DIR", Value: ""},
+	}})
+	require.EqualError(t, err, `configuration: 2 mistakes
+  --data: has no value
+  --port: "x" is not a whole number from 0 to 65535`)
+}
+
+func TestTheAPIAndTheServicesDoNotShareAPort(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load(config.Local, config.Source{Getenv: env{"PORT": "4566"}.get})
+	require.EqualError(t, err, `configuration: 1 mistake
+  PORT: the API and the services cannot both listen on 127.0.0.1:4566`)
+	c := load(t, config.Local, env{"PORT": "0", "POSTHORN_AWS_PORT": "0"})
+	require.Zero(t, c.HTTP.Port, "each takes a free one of its own")
 }
 
 func TestOneEndpointHasAQuarterOfTheWorkersAndHalfAFunctionsBatch(t *testing.T) {

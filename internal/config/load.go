@@ -148,17 +148,34 @@ func (l *loader) find() []configFile {
 	return files
 }
 
-// environment applies the variables.
+// environment applies the variables, and the flags in their place.
 func (l *loader) environment() {
 	for i := range l.settings {
 		s := &l.settings[i]
 		if s.env == "" {
 			continue
 		}
-		if text := l.src.Getenv(s.env); text != "" {
+		if f := l.flag(s.env); f != nil {
+			at := place{env: f.Name}
+			if f.Value == "" {
+				l.mistakes.add(at, "has no value")
+				continue
+			}
+			l.apply(s, at, "", f.Value)
+		} else if text := l.src.Getenv(s.env); text != "" {
 			l.apply(s, place{env: s.env}, "", text)
 		}
 	}
+}
+
+// flag returns the flag that stands for a variable, nil when it is not given.
+func (l *loader) flag(variable string) *Flag {
+	for i := range l.src.Flags {
+		if l.src.Flags[i].Variable == variable {
+			return &l.src.Flags[i]
+		}
+	}
+	return nil
 }
 
 // apply sets a setting; label comes before what is wrong with it.
@@ -183,6 +200,9 @@ func (l *loader) check() {
 	}
 	if c.Queue.Main == c.Queue.DeadLetters {
 		l.mistakes.add(blame(l.set["queue"], l.set["dead_letter_queue"]), "queue and dead-letter queue are the same: %s", quote(c.Queue.Main))
+	}
+	if c.Mode == Local && c.HTTP.Host == c.Local.Host && c.HTTP.Port == c.Local.Port && c.HTTP.Port != 0 {
+		l.mistakes.add(blame(l.set["PORT"], l.set["POSTHORN_AWS_PORT"]), "the API and the services cannot both listen on %s:%d", c.HTTP.Host, c.HTTP.Port)
 	}
 	if c.Mode != Function {
 		return

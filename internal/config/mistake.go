@@ -10,7 +10,7 @@ import (
 
 // Mistake is one thing that is wrong with the configuration.
 type Mistake struct {
-	Where string // "config/retry.yaml:4", or a variable's name
+	Where string // "config/retry.yaml:4", or the name of a variable or flag
 	What  string
 }
 
@@ -38,7 +38,7 @@ func (e *Error) Error() string {
 type place struct {
 	file string
 	line int
-	env  string
+	env  string // a variable or a flag
 }
 
 func (p place) String() string {

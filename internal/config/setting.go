@@ -55,6 +55,10 @@ func settings() []setting {
 			set: func(c *Config, s string) (err error) { c.HTTP.Port, err = whole(s, 0, 65535); return err },
 		},
 		{
+			env: "POSTHORN_ALLOWED_HOSTS", help: "names that local's requests may be made to beside its own, comma-separated: name or name:port",
+			set: func(c *Config, s string) (err error) { c.HTTP.AllowedHosts, err = hosts(s); return err },
+		},
+		{
 			env: "POSTHORN_AWS_HOST", help: "address of local's SQS and DynamoDB; 127.0.0.1 unless set",
 			set: func(c *Config, s string) (err error) { c.Local.Host, err = host(s); return err },
 		},
@@ -272,6 +276,20 @@ func host(s string) (string, error) {
 		return "", fmt.Errorf("%s is not an address or a host name", quote(s))
 	}
 	return s, nil
+}
+
+func hosts(s string) ([]string, error) {
+	var all []string
+	for text := range strings.SplitSeq(s, ",") {
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		if _, err := host(text); err != nil {
+			return nil, err
+		}
+		all = append(all, text)
+	}
+	return all, nil
 }
 
 // tableName checks the rules of DynamoDB's CreateTable: 3 to 255 of letters,

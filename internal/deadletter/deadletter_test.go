@@ -282,8 +282,8 @@ func TestJudge(t *testing.T) {
 		"no row":                              {nil, message(0, 0, 0), deadletter.SendBack},
 		"no row, returned twice":              {nil, message(0, 2, 2), deadletter.SendBack},
 		"no row, returned three times":        {nil, message(0, 3, 3), deadletter.GiveUp},
-		"dead":                                {row(hook.Dead, 0, 0, "m"), message(0, 0, 0), deadletter.Entomb},
-		"dead, sent by hand":                  {row(hook.Dead, 0, 0, "x"), message(0, 0, 0), deadletter.Entomb},
+		"dead":                                {row(hook.Dead, 0, 0, "m"), message(0, 0, 0), deadletter.Bury},
+		"dead, sent by hand":                  {row(hook.Dead, 0, 0, "x"), message(0, 0, 0), deadletter.Bury},
 		"dead and marked":                     {marked, message(0, 0, 0), deadletter.Discard},
 		"dead in an earlier generation":       {row(hook.Dead, 0, 0, "m"), message(1, 0, 0), deadletter.SendBack},
 		"replayed meanwhile":                  {row(hook.Queued, 1, 0, "x"), message(0, 0, 0), deadletter.Discard},
@@ -305,7 +305,7 @@ func TestADeadDeliveryGetsOneEntryAndAMark(t *testing.T) {
 	w.row = row(hook.Dead, 0, 0, "m")
 	w.bury("m", message(0, 0, 0))
 	w.bury("again", message(0, 0, 0))
-	require.Equal(t, deadletter.Result{Entombed: 1, Discarded: 1}, w.sweep())
+	require.Equal(t, deadletter.Result{Buried: 1, Discarded: 1}, w.sweep())
 	require.Empty(t, w.dead)
 	require.Len(t, w.entries, 1)
 	e := w.entries[w.row.DeadLetterID]
@@ -341,7 +341,7 @@ func TestAnUndecidedDeliveryGoesBackThreeTimesThenEndsDead(t *testing.T) {
 		require.Equal(t, n+1, m.Returns)
 	}
 	w.bury("last", m)
-	require.Equal(t, deadletter.Result{Entombed: 1}, w.sweep())
+	require.Equal(t, deadletter.Result{Buried: 1}, w.sweep())
 	require.Equal(t, hook.Dead, w.row.Status)
 	require.Equal(t, "no outcome could be recorded in 4 rounds through the queue", w.entries[w.row.DeadLetterID].FailureReason)
 	require.Equal(t, 1, w.ended[hook.Dead])
@@ -352,7 +352,7 @@ func TestAnUndecodableMessageBecomesAnEntryOfTheOperator(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.dead = []hook.Received{{MessageID: "m", ReceiptHandle: "m", SentAt: noon, Raw: "hello"}, {MessageID: "n", ReceiptHandle: "n", SentAt: noon, Raw: strings.Repeat("ä", 300<<10)}}
-	require.Equal(t, deadletter.Result{Entombed: 2}, w.sweep())
+	require.Equal(t, deadletter.Result{Buried: 2}, w.sweep())
 	require.Len(t, w.entries, 2)
 	for id, e := range w.entries {
 		require.Equal(t, "default", e.Tenant)
@@ -368,7 +368,7 @@ func TestAnUndecodableMessageOfAnyLengthIsKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.dead = []hook.Received{{MessageID: "m", ReceiptHandle: "m", SentAt: noon, Raw: `{"v":1,"` + strings.Repeat("ä", 500<<10) + `":1}`}}
-	require.Equal(t, deadletter.Result{Entombed: 1}, w.sweep())
+	require.Equal(t, deadletter.Result{Buried: 1}, w.sweep())
 	for _, e := range w.entries {
 		require.Less(t, len(e.FailureReason)+len(e.RawBody), 300<<10)
 		require.True(t, utf8.ValidString(e.FailureReason))

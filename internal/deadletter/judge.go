@@ -7,8 +7,8 @@ type Judgement int
 
 // The judgements.
 const (
-	// Entomb: the delivery's death is on record; it gets its entry.
-	Entomb Judgement = iota
+	// Bury: the delivery's death is on record; it gets its entry.
+	Bury Judgement = iota
 	// SendBack: nothing is decided, crashes took the message's receives; it
 	// goes back to the queue.
 	SendBack
@@ -20,7 +20,7 @@ const (
 )
 
 func (j Judgement) String() string {
-	return [...]string{"entomb", "send back", "give up", "discard"}[j]
+	return [...]string{"bury", "send back", "give up", "discard"}[j]
 }
 
 // MaxReturns is how often the sweeper sends an undecided delivery back.
@@ -36,7 +36,7 @@ func Judge(row *hook.Delivery, m *hook.Message, messageID string) Judgement {
 		return Discard
 	case row.Status == hook.Dead:
 		if row.DeadLetterID == "" {
-			return Entomb
+			return Bury
 		}
 		return Discard
 	case row.Status.Final(), row.Status == hook.Held:

@@ -67,9 +67,9 @@ func (r *Replayer) Replay(ctx context.Context, tenant, id string) (deliveryID st
 	// The delivery is on its way: what it records takes the entry along, should
 	// this fail.
 	if err := r.requeue(ctx, entry, row, sent.MessageID); err != nil {
-		r.Log.WarnContext(ctx, "replayed entry not cleared yet", "dead_letter", id, "error", err)
+		r.Log.WarnContext(ctx, "replayed entry not cleared yet", "dead_letter_id", id, "error", err)
 	}
-	r.Log.InfoContext(ctx, "replay", "dead_letter", id, "delivery", entry.Ref.ID(), "tenant", tenant, "gen", entry.Gen+1)
+	r.Log.InfoContext(ctx, "replay", "dead_letter_id", id, "delivery_id", entry.Ref.ID(), "tenant", tenant, "gen", entry.Gen+1)
 	return entry.Ref.ID(), nil
 }
 

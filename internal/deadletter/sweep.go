@@ -75,13 +75,13 @@ type Sweeper struct {
 
 // Result counts what one sweep did with the messages it found.
 type Result struct {
-	Entombed  int // got an entry
+	Buried    int // got an entry
 	SentBack  int // went back to the queue
 	Discarded int // were over already
 	Failed    int // stay in the dead-letter queue until the next sweep
 }
 
-func (r Result) total() int { return r.Entombed + r.SentBack + r.Discarded + r.Failed }
+func (r Result) total() int { return r.Buried + r.SentBack + r.Discarded + r.Failed }
 
 const (
 	batchSize = 10 // of ReceiveMessage
@@ -118,7 +118,7 @@ func (s *Sweeper) Sweep(ctx context.Context) (Result, error) {
 		}
 	}
 	if sum.total() > 0 {
-		s.Log.InfoContext(ctx, "sweep", "entombed", sum.Entombed, "sent_back", sum.SentBack, "discarded", sum.Discarded, "failed", sum.Failed,
+		s.Log.InfoContext(ctx, "sweep", "dead_letters", sum.Buried, "sent_back", sum.SentBack, "discarded", sum.Discarded, "failed", sum.Failed,
 			"duration_ms", s.Now().Sub(start).Milliseconds())
 	}
 	return sum, nil
@@ -140,7 +140,7 @@ func (s *Sweeper) sweepBatch(ctx context.Context, batch []hook.Received, sum *Re
 				s.Log.WarnContext(ctx, "dead letter not swept", "message_id", r.MessageID, "error", err)
 				return
 			}
-			sum.Entombed += one.Entombed
+			sum.Buried += one.Buried
 			sum.SentBack += one.SentBack
 			sum.Discarded += one.Discarded
 			done = append(done, r.ReceiptHandle)
@@ -159,7 +159,7 @@ func (s *Sweeper) sweepBatch(ctx context.Context, batch []hook.Received, sum *Re
 func (s *Sweeper) sweepOne(ctx context.Context, r hook.Received) (Result, error) {
 	m, err := hook.DecodeMessage([]byte(r.Raw))
 	if err != nil {
-		return Result{Entombed: 1}, s.entombUndecodable(ctx, r, err)
+		return Result{Buried: 1}, s.buryUndecodable(ctx, r, err)
 	}
 	// A conflict means that somebody decided meanwhile: look again, twice.
 	var one Result
@@ -178,10 +178,10 @@ func (s *Sweeper) decide(ctx context.Context, r hook.Received, m *hook.Message) 
 	}
 	row := rows[0]
 	switch Judge(row, m, r.MessageID) {
-	case Entomb:
-		return Result{Entombed: 1}, s.entomb(ctx, row)
+	case Bury:
+		return Result{Buried: 1}, s.bury(ctx, row)
 	case GiveUp:
-		return Result{Entombed: 1}, s.giveUp(ctx, row, m, r)
+		return Result{Buried: 1}, s.giveUp(ctx, row, m, r)
 	case SendBack:
 		next := *m
 		next.Hop++
@@ -195,8 +195,8 @@ func (s *Sweeper) decide(ctx context.Context, r hook.Received, m *hook.Message) 
 	}
 }
 
-// entomb makes the entry of a dead row, and marks the row with it.
-func (s *Sweeper) entomb(ctx context.Context, row *hook.Delivery) error {
+// bury makes the entry of a dead row, and marks the row with it.
+func (s *Sweeper) bury(ctx context.Context, row *hook.Delivery) error {
 	next := *row
 	next.Rev++
 	return s.save(ctx, &next)
@@ -253,13 +253,13 @@ func (s *Sweeper) save(ctx context.Context, row *hook.Delivery) error {
 	if err := s.Rows.SaveDelivery(ctx, w); err != nil {
 		return fmt.Errorf("save dead letter of %s: %w", row.ID(), err)
 	}
-	s.Log.InfoContext(ctx, "dead letter", "dead_letter", e.ID, "delivery", row.ID(), "tenant", row.Tenant, "event_type", row.EventType,
+	s.Log.InfoContext(ctx, "dead letter", "dead_letter_id", e.ID, "delivery_id", row.ID(), "tenant", row.Tenant, "event_type", row.EventType,
 		"failure_reason", row.FailureReason, "attempts", row.Attempts)
 	return nil
 }
 
-// entombUndecodable makes an entry of the operator's.
-func (s *Sweeper) entombUndecodable(ctx context.Context, r hook.Received, cause error) error {
+// buryUndecodable makes an entry of the operator's.
+func (s *Sweeper) buryUndecodable(ctx context.Context, r hook.Received, cause error) error {
 	at := r.SentAt.UTC().Truncate(time.Millisecond)
 	e := &hook.DeadLetter{
 		ID:            s.EntryID(at, sha256.Sum256([]byte(r.MessageID))),
@@ -272,7 +272,7 @@ func (s *Sweeper) entombUndecodable(ctx context.Context, r hook.Received, cause 
 	if err := s.Entries.PutDeadLetter(ctx, e); err != nil {
 		return fmt.Errorf("save undecodable message %s: %w", r.MessageID, err)
 	}
-	s.Log.ErrorContext(ctx, "dead letter", "dead_letter", e.ID, "message_id", r.MessageID, "failure_reason", e.FailureReason)
+	s.Log.ErrorContext(ctx, "dead letter", "dead_letter_id", e.ID, "message_id", r.MessageID, "failure_reason", e.FailureReason)
 	return nil
 }
 

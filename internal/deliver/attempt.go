@@ -138,21 +138,27 @@ func (d *Deliverer) logAttempt(ctx context.Context, j *job, a hook.Attempt, w ho
 	level := slog.LevelInfo
 	attrs := make([]slog.Attr, 0, 20)
 	attrs = append(attrs,
-		slog.String("delivery", j.message.ID()), slog.String("event", j.message.EventID), slog.String("endpoint", j.message.EndpointID),
-		slog.String("tenant", j.message.Tenant), slog.String("event_type", j.message.EventType),
-		slog.String("outcome", string(a.Outcome)), slog.Int("status_code", a.StatusCode),
-		slog.Float64("duration_ms", float64(a.Duration.Microseconds())/1000),
-		slog.Int("gen", j.message.Gen), slog.Int("hop", j.message.Hop),
-		slog.Int("receive", j.received.ReceiveCount), slog.String("message_id", j.received.MessageID))
+		slog.String("delivery_id", j.message.ID()), slog.String("event_id", j.message.EventID), slog.String("endpoint_id", j.message.EndpointID),
+		slog.String("tenant", j.message.Tenant), slog.String("event_type", j.message.EventType), slog.String("outcome", string(a.Outcome)))
+	if a.StatusCode != 0 {
+		attrs = append(attrs, slog.Int("status_code", a.StatusCode))
+	}
 	if a.Error != "" {
 		attrs = append(attrs, slog.String("failure_reason", a.Error))
 	}
 	if next := w.Delivery; next != nil && err == nil {
-		attrs = append(attrs, slog.Int("attempt", next.Attempts), slog.String("status", string(next.Status)))
+		if next.Status == hook.Dead {
+			level = slog.LevelWarn
+		}
+		attrs = append(attrs, slog.String("status", string(next.Status)), slog.Int("attempt", next.Attempts))
 		if !next.NextAttemptAt.IsZero() {
 			attrs = append(attrs, slog.String("next_attempt_at", hook.FormatTime(next.NextAttemptAt)))
 		}
 	}
+	attrs = append(attrs,
+		slog.Float64("duration_ms", float64(a.Duration.Microseconds())/1000),
+		slog.Int("gen", j.message.Gen), slog.Int("hop", j.message.Hop),
+		slog.Int("receive", j.received.ReceiveCount), slog.String("message_id", j.received.MessageID))
 	if err != nil {
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("record_error", err.Error()))

@@ -189,7 +189,7 @@ func (d *Deliverer) read(ctx context.Context, refs []hook.Ref) (rows []*hook.Del
 func (d *Deliverer) reread(ctx context.Context, j *job) bool {
 	rows, err := d.Rows.Deliveries(ctx, []hook.Ref{j.message.Ref})
 	if err != nil {
-		d.Log.WarnContext(ctx, "row not read", "delivery", j.message.ID(), "error", err)
+		d.Log.WarnContext(ctx, "row not read", "delivery_id", j.message.ID(), "error", err)
 		return false
 	}
 	j.row = rows[0]
@@ -201,7 +201,7 @@ func (d *Deliverer) reread(ctx context.Context, j *job) bool {
 func (d *Deliverer) guarded(ctx context.Context, j *job) (done bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			d.Log.ErrorContext(ctx, "delivery panicked", "delivery", j.message.ID(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			d.Log.ErrorContext(ctx, "delivery panicked", "delivery_id", j.message.ID(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			done = false
 		}
 	}()
@@ -214,7 +214,7 @@ func (d *Deliverer) handle(ctx context.Context, j *job) (done bool) {
 	verdict, until := Decide(j.row, j.message, j.received.MessageID, j.endpoint, now)
 	switch verdict {
 	case Drop:
-		d.Log.DebugContext(ctx, "message dropped", "delivery", j.message.ID(), "message_id", j.received.MessageID, "gen", j.message.Gen, "hop", j.message.Hop)
+		d.Log.DebugContext(ctx, "message dropped", "delivery_id", j.message.ID(), "message_id", j.received.MessageID, "gen", j.message.Gen, "hop", j.message.Hop)
 		return true
 	case Cancel:
 		return d.end(ctx, j, hook.Cancelled, "endpoint deleted")
@@ -232,7 +232,7 @@ func (d *Deliverer) handle(ctx context.Context, j *job) (done bool) {
 	case err != nil && isNotFound(err):
 		return d.end(ctx, j, hook.Dead, "event is no longer stored")
 	case err != nil:
-		d.Log.WarnContext(ctx, "event not read", "delivery", j.message.ID(), "error", err)
+		d.Log.WarnContext(ctx, "event not read", "delivery_id", j.message.ID(), "error", err)
 		return d.deferral(ctx, j)
 	}
 	free, until, ok := d.Shares.Take(ctx, j.endpoint.ID)

@@ -66,7 +66,7 @@ func (d *Deliverer) copyOn(ctx context.Context, j *job, at time.Time) (done bool
 	delay := min(ceilSeconds(at.Sub(d.Now())), maxDelay)
 	sent := d.Queue.Send(ctx, []hook.Outgoing{{Message: &next, Delay: delay}})
 	if err := sent[0].Err; err != nil {
-		d.Log.WarnContext(ctx, "copy not sent", "delivery", j.message.ID(), "error", err)
+		d.Log.WarnContext(ctx, "copy not sent", "delivery_id", j.message.ID(), "error", err)
 		return false
 	}
 	return true
@@ -90,7 +90,7 @@ func (d *Deliverer) bury(ctx context.Context, j *job) (done bool) {
 		return false
 	}
 	if err := d.Queue.SendDead(ctx, j.received.Raw); err != nil {
-		d.Log.WarnContext(ctx, "dead letter not sent", "delivery", j.message.ID(), "error", err)
+		d.Log.WarnContext(ctx, "dead letter not sent", "delivery_id", j.message.ID(), "error", err)
 		return false
 	}
 	return true
@@ -114,12 +114,12 @@ func (d *Deliverer) end(ctx context.Context, j *job, status hook.Status, reason 
 	})
 	switch {
 	case err != nil:
-		d.Log.WarnContext(ctx, "end not recorded", "delivery", j.message.ID(), "status", string(status), "error", err)
+		d.Log.WarnContext(ctx, "end not recorded", "delivery_id", j.message.ID(), "status", string(status), "error", err)
 		return d.deferral(ctx, j)
 	case !written:
 		return true
 	}
-	d.Log.InfoContext(ctx, "delivery ended", "delivery", j.message.ID(), "tenant", j.message.Tenant, "status", string(status), "reason", reason)
+	d.Log.InfoContext(ctx, "delivery ended", "delivery_id", j.message.ID(), "tenant", j.message.Tenant, "status", string(status), "reason", reason)
 	return d.settle(ctx, j, w.Delivery)
 }
 
@@ -127,7 +127,7 @@ func (d *Deliverer) end(ctx context.Context, j *job, status hook.Status, reason 
 func (d *Deliverer) release(ctx context.Context, j *job, after time.Duration) bool {
 	errs := d.Queue.Release(ctx, []hook.Release{{ReceiptHandle: j.received.ReceiptHandle, After: after}})
 	if errs[0] != nil {
-		d.Log.WarnContext(ctx, "visibility not changed", "delivery", j.message.ID(), "error", errs[0])
+		d.Log.WarnContext(ctx, "visibility not changed", "delivery_id", j.message.ID(), "error", errs[0])
 		return false
 	}
 	return true

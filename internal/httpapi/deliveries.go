@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -173,8 +174,11 @@ func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	e, err := a.o.Events.Event(r.Context(), f.Tenant, id)
+	if errors.Is(err, hook.ErrNotFound) {
+		return &problem{kind: kindNotFound, field: "event_id", detail: "There is no such event."}
+	}
 	if err != nil {
-		return named(err, "event")
+		return err
 	}
 	from.id, from.prefix = func(d *hook.Delivery) string { return d.EndpointID }, hook.EndpointPrefix
 	from.fetch = a.ofEvent(e, f)

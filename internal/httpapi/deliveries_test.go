@@ -178,8 +178,8 @@ func TestListDeliveriesOfAnEvent(t *testing.T) {
 		got, _ := w.pages(t, "/api/v1/deliveries?"+query)
 		require.Equal(t, ids, got, query)
 	}
-	requireProblem(t, w.do("GET", "/api/v1/deliveries?event_id="+testID(hook.EventPrefix, start, 99), ""), 404, "not_found", "")
-	requireProblem(t, w.do("GET", "/api/v1/deliveries?"+of, "", "X-Tenant", "other"), 404, "not_found", "")
+	requireProblem(t, w.do("GET", "/api/v1/deliveries?event_id="+testID(hook.EventPrefix, start, 99), ""), 404, "not_found", "event_id")
+	requireProblem(t, w.do("GET", "/api/v1/deliveries?"+of, "", "X-Tenant", "other"), 404, "not_found", "event_id")
 	w.faults["deliveries"] = failed
 	requireProblem(t, w.do("GET", "/api/v1/deliveries?"+of, ""), 503, "unavailable", "")
 }

@@ -110,7 +110,7 @@ func TestPostEventRefusesBadInput(t *testing.T) {
 		"payload wrong brackets": {body: `{"event_type":"a","payload":{"a":[[}}`, code: "invalid_json"},
 		"payload wrong pair":     {body: `{"event_type":"a","payload":{"a":[}]}`, code: "invalid_json", field: "payload"},
 		"payload too deep":       {body: `{"event_type":"a","payload":` + nested(101) + `}`, code: "payload_too_deep", field: "payload"},
-		"payload too large":      {body: `{"event_type":"a","payload":{"s":"` + strings.Repeat("x", 256<<10) + `"}}`, status: 413, code: "payload_too_large"},
+		"payload too large":      {body: `{"event_type":"a","payload":{"s":"` + strings.Repeat("x", 256<<10) + `"}}`, status: 413, code: "payload_too_large", field: "payload"},
 		"body too large":         {body: `{"event_type":"a","payload":{` + strings.Repeat(" ", 1<<20) + `}}`, status: 413, code: "body_too_large"},
 		"id number":              {body: `{"event_type":"a","payload":{},"id":7}`, code: "wrong_type", field: "id"},
 		"id empty":               {body: `{"event_type":"a","payload":{},"id":""}`, code: "invalid_idempotency_key", field: "id"},

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"posthorn/internal/hook"
@@ -53,26 +54,36 @@ func kindOf(err error) (k kind, field, detail string) {
 		if invalid.Code != "" {
 			k.code = invalid.Code
 		}
-		return k, invalid.Field, invalid.Error()
+		return k, invalid.Field, sentence(invalid)
 	case errors.As(err, &paniced):
 		return kindInternal, "", ""
 	}
 	for _, row := range []struct {
-		err  error
-		kind kind
+		err   error
+		kind  kind
+		field string
 	}{
-		{hook.ErrNotFound, kindNotFound},
-		{hook.ErrConflict, kindConflict},
-		{hook.ErrKeyReused, kindKeyReused},
-		{hook.ErrNotReplayable, kindNotReplayable},
-		{hook.ErrQueueFull, kindQueueFull},
-		{ingest.ErrTooLarge, kindPayloadTooLarge},
+		{hook.ErrNotFound, kindNotFound, ""},
+		{hook.ErrConflict, kindConflict, ""},
+		{hook.ErrKeyReused, kindKeyReused, ""},
+		{hook.ErrNotReplayable, kindNotReplayable, ""},
+		{hook.ErrQueueFull, kindQueueFull, ""},
+		{ingest.ErrTooLarge, kindPayloadTooLarge, "payload"},
 	} {
 		if errors.Is(err, row.err) {
-			return row.kind, "", ""
+			return row.kind, row.field, ""
 		}
 	}
 	return kindUnavailable, "", ""
+}
+
+// sentence is what is wrong, for people: "events[1]: must be …", or, where no
+// field is at fault, a sentence of its own.
+func sentence(e *hook.InvalidError) string {
+	if e.Field != "" {
+		return e.Error()
+	}
+	return strings.ToUpper(e.Reason[:1]) + e.Reason[1:] + "."
 }
 
 // problem is an error of this package's own.

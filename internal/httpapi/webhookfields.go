@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,8 +16,10 @@ import (
 // Limits of an endpoint's fields.
 const (
 	maxFilters       = 100
-	minSecret        = 8    // characters
-	maxSecret        = 256  // characters
+	minSecret        = 8   // characters
+	maxSecret        = 256 // characters
+	minWhsecKey      = 24  // bytes behind "whsec_" (Standard Webhooks 1.0.0)
+	maxWhsecKey      = 64
 	maxRetries       = 20   // after the first attempt
 	minTimeout       = 1    // seconds, whole ones
 	maxTimeout       = 30   // seconds
@@ -43,6 +46,13 @@ func (a *API) newEndpointField(name, value []byte) (change func(*hook.Endpoint),
 	}
 	if n := utf8.RuneCountInString(secret); n < minSecret || n > maxSecret || strings.ContainsFunc(secret, unprintable) {
 		return nil, &hook.InvalidError{Field: "secret", Code: "invalid_secret", Reason: "must be 8 to 256 printable characters"}
+	}
+	// Standard Webhooks says what follows the prefix. What cannot be decoded
+	// would sign with another key than its receiver takes it for.
+	if encoded, ok := strings.CutPrefix(secret, "whsec_"); ok {
+		if key, err := base64.StdEncoding.DecodeString(encoded); err != nil || len(key) < minWhsecKey || len(key) > maxWhsecKey {
+			return nil, &hook.InvalidError{Field: "secret", Code: "invalid_secret", Reason: `must have the base64 of 24 to 64 bytes behind "whsec_"`}
+		}
 	}
 	return func(e *hook.Endpoint) { e.Secrets = []hook.Secret{{Value: secret}} }, nil
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -85,10 +86,16 @@ func (a *API) createEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err := a.o.Endpoints.CreateEndpoint(r.Context(), e); err != nil {
 		return err
 	}
+	a.logChange(r, "endpoint created", e.ID)
 	shown := answerEndpoint(e)
 	shown.Secret = e.Secrets[0].Value
 	w.Header().Set("Location", "/api/v1/webhooks/"+e.ID)
 	return a.answer(w, r, http.StatusCreated, shown)
+}
+
+// logChange writes the line of a change of an endpoint.
+func (a *API) logChange(r *http.Request, what, id string) {
+	a.o.Log.LogAttrs(r.Context(), slog.LevelInfo, what, slog.String("endpoint_id", id), slog.String("tenant", a.o.Tenant(r)))
 }
 
 func missing(field string) error {
@@ -135,6 +142,7 @@ func (a *API) changeEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return named(err, "endpoint")
 	}
+	a.logChange(r, "endpoint changed", id)
 	return a.answer(w, r, http.StatusOK, answerEndpoint(e))
 }
 
@@ -146,6 +154,7 @@ func (a *API) deleteEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err := a.o.Endpoints.DeleteEndpoint(r.Context(), a.o.Tenant(r), id); err != nil {
 		return named(err, "endpoint")
 	}
+	a.logChange(r, "endpoint deleted", id)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/textproto"
+	"net/url"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/awslabs/aws-lambda-go-api-proxy/httpadapter"
@@ -15,8 +16,13 @@ type GatewayHandler func(context.Context, events.APIGatewayV2HTTPRequest) (event
 // Gateway serves h behind API Gateway's HTTP API, payload format 2.0. Every
 // header arrives as the one value that the gateway made of it: those that came
 // more than once it has joined with commas. Cookies are values of their own.
+//
+// The service hands the path on decoded, in spite of its field's name, and
+// httpadapter takes it as it stands: a decoded "?" would begin a query, and a
+// control character is no URL at all. So it is encoded again.
 func Gateway(h http.Handler) GatewayHandler {
 	return func(ctx context.Context, req events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+		req.RawPath = (&url.URL{Path: req.RawPath}).EscapedPath()
 		return httpadapter.NewV2(withHeaders(h, req.Headers)).ProxyWithContext(ctx, req)
 	}
 }

@@ -101,3 +101,19 @@ func TestConcurrentRequestsKeepTheirOwnHeaders(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestThePathIsTheDecodedOneWhateverIsInIt(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/api/v1/webhooks/a\x00b", "/a\nb", "/a?b#c", "/100%", "/%2e", "/ü /x", "/a;b"} {
+		var gotPath, gotQuery string
+		serve := Gateway(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			gotPath, gotQuery = r.URL.Path, r.URL.RawQuery
+			w.WriteHeader(http.StatusNotFound)
+		}))
+		resp, err := serve(t.Context(), gatewayEvent("GET", path, "limit=1", ""))
+		require.NoError(t, err, "%q", path)
+		require.Equal(t, http.StatusNotFound, resp.StatusCode)
+		require.Equal(t, path, gotPath)
+		require.Equal(t, "limit=1", gotQuery)
+	}
+}

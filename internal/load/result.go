@@ -175,7 +175,7 @@ func (r *Result) WriteText(out io.Writer) error {
 func WriteTable(out io.Writer, results []Result) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	p := &printer{w: w}
-	p.line("\taccepted/s\tdelivered/s\taccept p50\tp95\tp99\tend to end p50\tp95\tp99\tmax ms\tlost\tdoubled\terrors\tCPU-s/1,000\tRSS MiB\t")
+	p.line("\taccepted/s\tdelivered/s\taccept p50\tp95\tp99\tend to end p50\tp95\tp99\tmax ms\tlost\tduplicates\terrors\tCPU-s/1,000\tRSS MiB\t")
 	for i := range results {
 		r := &results[i]
 		cpu, rss := "-", "-"

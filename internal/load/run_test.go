@@ -483,9 +483,9 @@ server    0.50 CPU-s per 1,000 deliveries (1.99 s in all), memory 40 MiB before,
 loadtest  memory and CPU time cannot be seen from here (give its --pid)
 `, text.String())
 	require.NoError(t, WriteTable(&table, []Result{r, {Mode: Closed, Connections: 1000}}))
-	require.Equal(t, `                             accepted/s  delivered/s  accept p50   p95   p99  end to end p50   p95   p99  max ms  lost  doubled  errors  CPU-s/1,000  RSS MiB
-  200 events/s, 2 endpoints         199          397        1.23  12.3   123            1.00  2.00  3.00    4.00    10        3      10         0.50       64
-          1,000 connections           0            0        0.00  0.00  0.00            0.00  0.00  0.00    0.00     0        0       0            -        -
+	require.Equal(t, `                             accepted/s  delivered/s  accept p50   p95   p99  end to end p50   p95   p99  max ms  lost  duplicates  errors  CPU-s/1,000  RSS MiB
+  200 events/s, 2 endpoints         199          397        1.23  12.3   123            1.00  2.00  3.00    4.00    10           3      10         0.50       64
+          1,000 connections           0            0        0.00  0.00  0.00            0.00  0.00  0.00    0.00     0           0       0            -        -
 `, table.String())
 	require.Equal(t, "10 of the deliveries that http://h accepted did not arrive", r.Failed())
 	r.Lost, r.Accepted = 0, 0

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"posthorn/internal/localaws/dynamodb"
@@ -58,7 +59,9 @@ func (s *Services) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.HasPrefix(target, "DynamoDB_"):
 		s.DynamoDB.ServeHTTP(w, r)
 	default:
-		http.Error(w, "This endpoint serves SQS and DynamoDB over AWS JSON: X-Amz-Target is "+target, http.StatusBadRequest)
+		// No target at all: a browser, another service, or an SDK from before 2024,
+		// which spoke to SQS in forms and XML.
+		http.Error(w, "This endpoint serves SQS and DynamoDB over AWS JSON, which X-Amz-Target names; there was "+strconv.Quote(target)+".", http.StatusBadRequest)
 	}
 }
 

@@ -76,6 +76,9 @@ func (r Rules) checkHost(host string) error {
 		case addr.Zone() != "":
 			return invalid("must not have an IPv6 zone")
 		case !r.allowsAddr(addr):
+			if r.AllowPrivate {
+				return invalid("must not be a link-local, multicast or metadata address")
+			}
 			return invalid("must be a public address")
 		}
 		return nil

@@ -18,7 +18,10 @@ func TestWhichURLsMayBeRegistered(t *testing.T) {
 		ports  = Rules{AllowPorts: []uint16{9000}}
 		local  = Rules{AllowPrivate: true, AllowHTTP: true, AnyPort: true}
 	)
-	const public = "must be a public address"
+	const (
+		public       = "must be a public address"
+		surroundings = "must not be a link-local, multicast or metadata address"
+	)
 	const badName = "must have a valid host name (an international one in its xn-- form)"
 	const decimal = "must have an IPv4 address written as four decimal numbers"
 	for _, tc := range []struct {
@@ -122,9 +125,9 @@ func TestWhichURLsMayBeRegistered(t *testing.T) {
 		{local, "http://[::1]:8080/", ""},
 		{local, "https://10.0.0.7:22/", ""},
 		{local, "http://host.docker.internal:3000/", ""},
-		{local, "http://169.254.169.254/latest/meta-data", public},
-		{local, "http://[fe80::1]/", public},
-		{local, "http://[fd00:ec2::254]/", public},
+		{local, "http://169.254.169.254/latest/meta-data", surroundings},
+		{local, "http://[fe80::1]/", surroundings},
+		{local, "http://[fd00:ec2::254]/", surroundings},
 		{local, "http://localhost:0/", "must have a port between 1 and 65535"},
 	} {
 		err := tc.rules.CheckURL(tc.url)

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -56,12 +55,12 @@ type hostGuard struct {
 func (g *hostGuard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	host, port := splitHost(r.Host, r.TLS != nil)
 	if !g.knows(host, port, r) {
-		forbid(w, `{"message":"Forbidden: the Host header does not name this server"}`)
+		forbid(w, refusal{code: "unknown_host", detail: "The Host header does not name this server."})
 		return
 	}
 	for _, origin := range r.Header["Origin"] {
 		if !sameHost(origin, r.Host, host, port) {
-			forbid(w, `{"message":"Forbidden: the Origin header names another site"}`)
+			forbid(w, refusal{code: "foreign_origin", detail: "The Origin header names another site."})
 			return
 		}
 	}
@@ -120,10 +119,15 @@ func splitHost(authority string, tls bool) (host, port string) {
 	return strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(authority, "["), "]")), port
 }
 
-func forbid(w http.ResponseWriter, body string) {
-	w.Header().Set("Content-Type", "application/json")
+// refusal is why a request goes no further.
+type refusal struct{ code, detail string }
+
+// forbid answers with a problem document (RFC 9457).
+func forbid(w http.ResponseWriter, why refusal) {
+	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(http.StatusForbidden)
-	if _, err := io.WriteString(w, body); err != nil {
+	_, err := fmt.Fprintf(w, `{"type":"about:blank","title":"Forbidden","status":403,"detail":%q,"code":%q}`, why.detail, why.code)
+	if err != nil {
 		return // the client went away: there is nobody to be told
 	}
 }

@@ -73,7 +73,12 @@ func TestHostGuard(t *testing.T) {
 			require.Equal(t, tc.passes, called)
 			if !tc.passes {
 				require.Equal(t, 403, w.Code)
-				require.Contains(t, w.Body.String(), `{"message":"Forbidden: `)
+				require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+				code := "unknown_host"
+				if tc.origin != "" { // of these the host is always right
+					code = "foreign_origin"
+				}
+				require.Contains(t, w.Body.String(), `"code":"`+code+`"`)
 			}
 		})
 	}
