@@ -24,8 +24,9 @@ type Shares struct {
 	endpoints map[string]*share // of those with posts under way
 }
 
-// NewShares returns Shares of at most limit posts to an endpoint at once, and
-// as many messages that wait for one of them to end. limit is at least 1.
+// NewShares returns Shares of at most limit posts to an endpoint at once, and,
+// while the endpoint is slow, as many messages that wait for one of them to
+// end. limit is at least 1.
 func NewShares(limit int, now func() time.Time) *Shares {
 	return &Shares{limit: max(limit, 1), now: now, endpoints: map[string]*share{}}
 }
@@ -55,7 +56,7 @@ func (s *Shares) Take(ctx context.Context, endpointID string) (done func(), unti
 		e.started = append(e.started, now)
 		s.mu.Unlock()
 		return s.done(endpointID, e, now), time.Time{}, true
-	case len(e.waiting) >= s.limit:
+	case len(e.waiting) >= s.limit && e.slow(now):
 		defer s.mu.Unlock()
 		return nil, e.reserve(now, s.limit), false
 	}
@@ -102,6 +103,12 @@ func (s *Shares) done(endpointID string, e *share, since time.Time) func() {
 			delete(s.endpoints, endpointID)
 		}
 	}
+}
+
+// slow says whether waiting for a place takes longer than anybody waits: posts
+// take so long, or one under way has already.
+func (e *share) slow(now time.Time) bool {
+	return e.took > sharePatience || now.Sub(e.started[0]) > sharePatience
 }
 
 // reserve returns when the places will have got through what was put off

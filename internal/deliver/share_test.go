@@ -48,27 +48,46 @@ func TestAPlaceGoesToWhoWaitsLongest(t *testing.T) {
 			require.True(t, ok)
 			ends = append(ends, end)
 		}
-		got := make(chan int, 2)
-		for i := range 2 {
+		const line = 10 // as long as it may be to an endpoint that has been quick so far
+		got, putOff := make(chan int, line), make(chan int, line)
+		for i := range line {
 			go func() {
 				if _, _, ok := s.Take(t.Context(), "ep"); ok {
 					got <- i
+				} else {
+					putOff <- i
 				}
 			}()
 			synctest.Wait()
 		}
-		// A third finds the line full and is put off without waiting at all.
-		before := time.Now()
-		_, _, ok := s.Take(t.Context(), "ep")
-		require.False(t, ok)
-		require.Equal(t, before, time.Now())
-
 		ends[0]()
 		require.Equal(t, 0, <-got)
 		ends[1]()
 		require.Equal(t, 1, <-got)
-		_, _, ok = s.Take(t.Context(), "ep")
-		require.False(t, ok, "the places went to those who waited")
+		time.Sleep(251 * time.Millisecond)
+		synctest.Wait()
+		require.Len(t, putOff, line-2, "the places went to those who waited longest")
+		require.Empty(t, got)
+	})
+}
+
+func TestTheLineToASlowEndpointIsShort(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := deliver.NewShares(2, time.Now)
+		for range 2 {
+			_, _, ok := s.Take(t.Context(), "ep")
+			require.True(t, ok)
+		}
+		time.Sleep(251 * time.Millisecond)
+		for range 2 {
+			go s.Take(t.Context(), "ep")
+			synctest.Wait()
+		}
+		before := time.Now()
+		_, _, ok := s.Take(t.Context(), "ep")
+		require.False(t, ok)
+		require.Equal(t, before, time.Now(), "it does not even wait")
 	})
 }
 
