@@ -28,18 +28,29 @@ func (q *Queues) Send(ctx context.Context, out []hook.Outgoing) []hook.Sent {
 	ready := make([]outgoing, 0, len(out))
 	at := make([]int, 0, len(out)) // where each of ready stands in out
 	for i, o := range out {
-		body, err := hook.EncodeMessage(o.Message)
+		body, group, err := encode(o)
 		if err != nil {
 			sent[i].Err = fmt.Errorf("send message: %w", err)
 			continue
 		}
-		ready = append(ready, outgoing{body: string(body), group: o.Message.EndpointID, delay: seconds(o.Delay)})
+		ready = append(ready, outgoing{body: string(body), group: group, delay: seconds(o.Delay)})
 		at = append(at, i)
 	}
 	for i, r := range inBatches(ctx, ready, q.sends, q.sendBatch) {
 		sent[at[i]] = hook.Sent{MessageID: r.Value, Err: r.Err}
 	}
 	return sent
+}
+
+// encode writes a message's body, and names the group it belongs to: a delivery
+// to its endpoint's, a control message to its job's.
+func encode(o hook.Outgoing) (body []byte, group string, err error) {
+	if o.Control != nil {
+		body, err = hook.EncodeControl(o.Control)
+		return body, o.Control.JobID, err
+	}
+	body, err = hook.EncodeMessage(o.Message)
+	return body, o.Message.EndpointID, err
 }
 
 // sendBatch sends at most ten messages, in as many calls as their size asks for.

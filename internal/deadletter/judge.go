@@ -39,9 +39,9 @@ func Judge(row *hook.Delivery, m *hook.Message, messageID string) Judgement {
 			return Bury
 		}
 		return Discard
-	case row.Status.Final(), row.Status == hook.Held:
+	case row.Status.Final():
 		return Discard
-	case m.Hop < row.Hop, m.Hop == row.Hop && row.MessageID != "" && row.MessageID != messageID:
+	case m.Hop < row.Hop, m.Hop == row.Hop && (row.Status == hook.Held || row.MessageID != "" && row.MessageID != messageID):
 		return Discard
 	default:
 		return undecided(m)

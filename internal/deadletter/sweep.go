@@ -47,6 +47,25 @@ type Queues interface {
 	Send(ctx context.Context, out []hook.Outgoing) []hook.Sent
 }
 
+// Jobs knows the long work that control messages belong to.
+type Jobs interface {
+	// Job returns hook.ErrNotFound when there is none.
+	Job(ctx context.Context, tenant, id string) (*hook.Job, error)
+}
+
+// Growth counts the entries that are made, by hour.
+type Growth interface {
+	// GrowDeadLetters adds to an hour's number, and returns it.
+	GrowDeadLetters(ctx context.Context, tenant string, hour time.Time, n int) (total int, err error)
+}
+
+// Notifier tells a tenant's endpoints what has happened to others of them.
+type Notifier interface {
+	// Notify sends a notice to those that subscribe to its type by name. The
+	// same notice again is the same event.
+	Notify(ctx context.Context, n hook.Notice) error
+}
+
 // Meter counts deliveries that end.
 type Meter interface {
 	Ended(s hook.Status)
@@ -59,8 +78,14 @@ type Sweeper struct {
 	Events    Events
 	Endpoints Endpoints
 	Queues    Queues
+	Jobs      Jobs
+	Growth    Growth
+	Notifier  Notifier
 	Meter     Meter
 	Retention time.Duration // of an entry, from the death
+	// GrowthNotice is how many new entries within an hour are told of; 0: none
+	// are.
+	GrowthNotice int
 	// EventRetention is how long an event is kept from its acceptance, if
 	// nothing extends it.
 	EventRetention time.Duration
@@ -99,7 +124,7 @@ const (
 // a whole, or the time is nearly up.
 func (s *Sweeper) Sweep(ctx context.Context) (Result, error) {
 	var sum Result
-	start := s.Now()
+	start, grown := s.Now(), map[string]int{}
 	for {
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < sweepMargin {
 			break
@@ -112,11 +137,12 @@ func (s *Sweeper) Sweep(ctx context.Context) (Result, error) {
 			break
 		}
 		before := sum.Failed
-		s.sweepBatch(ctx, batch, &sum)
+		s.sweepBatch(ctx, batch, &sum, grown)
 		if sum.Failed-before == len(batch) {
 			break // nothing works at the moment; the next sweep tries again
 		}
 	}
+	s.tellGrowth(ctx, start, grown)
 	if sum.total() > 0 {
 		s.Log.InfoContext(ctx, "sweep", "dead_letters", sum.Buried, "sent_back", sum.SentBack, "discarded", sum.Discarded, "failed", sum.Failed,
 			"duration_ms", s.Now().Sub(start).Milliseconds())
@@ -126,13 +152,14 @@ func (s *Sweeper) Sweep(ctx context.Context) (Result, error) {
 
 // sweepBatch handles each message and deletes those that are done with. One
 // whose delete fails is seen again, and discarded then.
-func (s *Sweeper) sweepBatch(ctx context.Context, batch []hook.Received, sum *Result) {
+// grown counts the entries that were made, by tenant.
+func (s *Sweeper) sweepBatch(ctx context.Context, batch []hook.Received, sum *Result, grown map[string]int) {
 	done := make([]string, 0, len(batch))
-	var mu sync.Mutex // of done and sum
+	var mu sync.Mutex // of done, sum and grown
 	var wg sync.WaitGroup
 	for _, r := range batch {
 		wg.Go(func() {
-			one, err := s.sweepOne(ctx, r)
+			one, tenant, err := s.sweepOne(ctx, r)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -141,6 +168,9 @@ func (s *Sweeper) sweepBatch(ctx context.Context, batch []hook.Received, sum *Re
 				return
 			}
 			sum.Buried += one.Buried
+			if one.Buried > 0 {
+				grown[tenant] += one.Buried
+			}
 			sum.SentBack += one.SentBack
 			sum.Discarded += one.Discarded
 			done = append(done, r.ReceiptHandle)
@@ -155,20 +185,49 @@ func (s *Sweeper) sweepBatch(ctx context.Context, batch []hook.Received, sum *Re
 	}
 }
 
-// sweepOne handles one message and says, as a count of one, what it did.
-func (s *Sweeper) sweepOne(ctx context.Context, r hook.Received) (Result, error) {
-	m, err := hook.DecodeMessage([]byte(r.Raw))
-	if err != nil {
-		return Result{Buried: 1}, s.buryUndecodable(ctx, r, err)
+// sweepOne handles one message and says, as a count of one, what it did, and to
+// whose.
+func (s *Sweeper) sweepOne(ctx context.Context, r hook.Received) (one Result, tenant string, err error) {
+	parcel, err := hook.Decode([]byte(r.Raw))
+	switch {
+	case err != nil:
+		return Result{Buried: 1}, s.OperatorTenant, s.buryUndecodable(ctx, r, err)
+	case parcel.Control != nil:
+		one, err = s.sweepControl(ctx, parcel.Control)
+		return one, parcel.Control.Tenant, err
 	}
 	// A conflict means that somebody decided meanwhile: look again, twice.
-	var one Result
 	for range 3 {
-		if one, err = s.decide(ctx, r, m); !errors.Is(err, hook.ErrConflict) {
+		if one, err = s.decide(ctx, r, parcel.Delivery); !errors.Is(err, hook.ErrConflict) {
 			break
 		}
 	}
-	return one, err
+	return one, parcel.Delivery.Tenant, err
+}
+
+// strayTime is how long a control message is sent back whose job is not there.
+const strayTime = 10 * time.Minute
+
+// sweepControl sends a job's message back, however often: crashes took its
+// receives, and without it the job would stand still.
+func (s *Sweeper) sweepControl(ctx context.Context, c *hook.Control) (Result, error) {
+	j, err := s.Jobs.Job(ctx, c.Tenant, c.JobID)
+	switch {
+	case errors.Is(err, hook.ErrNotFound):
+		if s.Now().Sub(c.SentAt) > strayTime {
+			return Result{Discarded: 1}, nil
+		}
+	case err != nil:
+		return Result{}, fmt.Errorf("read job %s: %w", c.JobID, err)
+	case j.Status != hook.JobRunning || c.Hop < j.Hop:
+		return Result{Discarded: 1}, nil
+	}
+	next := *c
+	next.Hop++
+	if err := s.Queues.Send(ctx, []hook.Outgoing{{Control: &next}})[0].Err; err != nil {
+		return Result{}, fmt.Errorf("send message of job %s back: %w", c.JobID, err)
+	}
+	return Result{SentBack: 1}, nil
 }
 
 func (s *Sweeper) decide(ctx context.Context, r hook.Received, m *hook.Message) (Result, error) {
@@ -199,7 +258,7 @@ func (s *Sweeper) decide(ctx context.Context, r hook.Received, m *hook.Message) 
 func (s *Sweeper) bury(ctx context.Context, row *hook.Delivery) error {
 	next := *row
 	next.Rev++
-	return s.save(ctx, &next)
+	return s.save(ctx, &next, false)
 }
 
 // giveUp ends an undecided delivery as dead, and makes its entry.
@@ -211,12 +270,13 @@ func (s *Sweeper) giveUp(ctx context.Context, row *hook.Delivery, m *hook.Messag
 		next.Rev++
 	}
 	next.Gen, next.Hop, next.MessageID = m.Gen, m.Hop, r.MessageID
+	unhold := next.Status == hook.Held
 	next.Status = hook.Dead
 	next.NextAttemptAt = time.Time{}
 	next.CompletedAt = s.Now().UTC().Truncate(time.Millisecond)
 	next.FailureReason = fmt.Sprintf("no outcome could be recorded in %d rounds through the queue", m.Returns+1)
 	next.ExpiresAt = later(later(next.ExpiresAt, m.CreatedAt.Add(s.EventRetention)), next.CompletedAt.Add(s.Retention))
-	if err := s.save(ctx, next); err != nil {
+	if err := s.save(ctx, next, unhold); err != nil {
 		return err
 	}
 	s.Meter.Ended(hook.Dead)
@@ -224,8 +284,8 @@ func (s *Sweeper) giveUp(ctx context.Context, row *hook.Delivery, m *hook.Messag
 }
 
 // save writes a dead row together with its entry, after making sure that the
-// event, which holds the payload, lives as long.
-func (s *Sweeper) save(ctx context.Context, row *hook.Delivery) error {
+// event, which holds the payload, lives as long. unhold says that it was held.
+func (s *Sweeper) save(ctx context.Context, row *hook.Delivery, unhold bool) error {
 	set, err := s.Endpoints.EndpointSet(ctx, row.Tenant)
 	if err != nil {
 		return fmt.Errorf("read endpoints: %w", err)
@@ -245,7 +305,10 @@ func (s *Sweeper) save(ctx context.Context, row *hook.Delivery) error {
 			return fmt.Errorf("extend event: %w", err)
 		}
 	}
-	w := hook.DeliveryWrite{Delivery: row, AddDeadLetter: e}
+	if err := s.tellDeath(ctx, e); err != nil {
+		return err
+	}
+	w := hook.DeliveryWrite{Delivery: row, AddDeadLetter: e, Unhold: unhold}
 	if row.DeadLetterID != "" { // of an earlier generation
 		w.DropDeadLetter = row.DeadLetterID
 	}

@@ -55,16 +55,17 @@ func Apply(row *hook.Delivery, c Carrier, a hook.Attempt, p Plan, keep Limits) (
 		w.DropDeadLetter, next.DeadLetterID = row.DeadLetterID, ""
 	}
 	end := a.At.Add(a.Duration)
+	if !success && !current {
+		next.FailureReason = a.Error
+		return w, true
+	}
+	w.Unhold = unhold(row, next, end, keep)
+	carry(next, c)
 	if success {
 		finish(next, hook.Delivered, end, "")
-		carry(next, c)
 		return w, true
 	}
 	next.FailureReason = a.Error
-	if !current {
-		return w, true
-	}
-	carry(next, c)
 	if next.GenAttempts >= p.MaxAttempts {
 		finish(next, hook.Dead, end, a.Error)
 		next.ExpiresAt = later(next.ExpiresAt, end.Add(keep.DeadLetters))
@@ -75,6 +76,34 @@ func Apply(row *hook.Delivery, c Carrier, a hook.Attempt, p Plan, keep Limits) (
 	// A row that were gone before the next attempt would begin a new budget.
 	next.ExpiresAt = later(next.ExpiresAt, next.NextAttemptAt.Add(keep.DeadLetters))
 	next.CompletedAt = time.Time{}
+	return w, true
+}
+
+// unhold lets a delivery expire again that was held, and says whether it was.
+func unhold(row, next *hook.Delivery, now time.Time, keep Limits) bool {
+	if row == nil || row.Status != hook.Held {
+		return false
+	}
+	next.ExpiresAt = later(next.CreatedAt.Add(keep.Retention), now.Add(keep.DeadLetters))
+	return true
+}
+
+// Suspend returns the write that holds the delivery while its endpoint is not
+// active; ok is false when it is over already or goes on without this message.
+// What is held does not expire.
+func Suspend(row *hook.Delivery, c Carrier, endpoint *hook.Endpoint, keep Limits) (w hook.DeliveryWrite, ok bool) {
+	if row != nil && !Current(row, c.Message, c.MessageID) {
+		return hook.DeliveryWrite{}, false
+	}
+	next := advance(row, c.Message, keep)
+	w = hook.DeliveryWrite{Delivery: next, Hold: &hook.Hold{
+		Epoch: endpoint.Epoch, Again: row != nil && row.Status == hook.Held,
+	}}
+	if next.DeadLetterID != "" { // of an earlier generation
+		w.DropDeadLetter, next.DeadLetterID = next.DeadLetterID, ""
+	}
+	carry(next, c)
+	next.Status, next.CompletedAt, next.NextAttemptAt, next.ExpiresAt = hook.Held, time.Time{}, time.Time{}, time.Time{}
 	return w, true
 }
 
@@ -90,6 +119,7 @@ func End(row *hook.Delivery, c Carrier, status hook.Status, reason string, now t
 	if next.DeadLetterID != "" { // of an earlier generation
 		w.DropDeadLetter, next.DeadLetterID = next.DeadLetterID, ""
 	}
+	w.Unhold = unhold(row, next, now, keep)
 	carry(next, c)
 	finish(next, status, now, reason)
 	if status == hook.Dead {

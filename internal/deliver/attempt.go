@@ -14,15 +14,15 @@ import (
 )
 
 // attempt posts, records, and settles. It calls free once the post has ended.
-func (d *Deliverer) attempt(ctx context.Context, j *job, body []byte, free func()) (done bool) {
-	a := hook.Attempt{ID: d.NewID(), At: d.Now()}
+func (b *batch) attempt(ctx context.Context, j *job, body []byte, open opened, free func()) (done bool) {
+	a := hook.Attempt{ID: b.NewID(), At: b.Now()}
 	number := 1
 	if j.row != nil {
 		number = j.row.Attempts + 1
 	}
-	result := d.post(ctx, free, post.Request{
+	result := b.post(ctx, free, post.Request{
 		URL:     j.endpoint.URL,
-		Header:  d.header(j, a.At, number, body),
+		Header:  b.header(j, open, a.At, number, body),
 		Body:    body,
 		Timeout: j.endpoint.Timeout,
 	})
@@ -31,22 +31,28 @@ func (d *Deliverer) attempt(ctx context.Context, j *job, body []byte, free func(
 	}
 	a.Duration, a.Outcome, a.StatusCode = result.Duration, result.Outcome, result.StatusCode
 	a.Error, a.ResponseBody = result.Reason, result.ResponseBody
-	d.Meter.Attempt(a.Outcome, a.Duration)
+	b.Meter.Attempt(a.Outcome, a.Duration)
+	b.saw(j, a.At.Add(a.Duration), a.Outcome != hook.OutcomeSuccess)
 
-	plan := d.plan(j)
-	w, written, err := d.record(ctx, j, func(row *hook.Delivery) (hook.DeliveryWrite, bool) {
-		return Apply(row, j.carrier(), a, plan, d.Keep)
+	plan := b.plan(j, result)
+	if result.StatusCode == http.StatusGone {
+		if err := b.disable(ctx, j.endpoint, a.Error); err != nil {
+			b.Log.WarnContext(ctx, "endpoint not disabled", "endpoint_id", j.endpoint.ID, "error", err)
+		}
+	}
+	w, written, err := b.record(ctx, j, func(row *hook.Delivery) (hook.DeliveryWrite, bool) {
+		return Apply(row, j.carrier(), a, plan, b.Keep)
 	})
-	d.logAttempt(ctx, j, a, w, err)
+	b.logAttempt(ctx, j, a, w, err)
 	switch {
 	case err != nil:
 		// What happened is not on record: the delivery is tried again, and no
 		// attempt is used up.
-		return d.deferral(ctx, j)
+		return b.deferral(ctx, j)
 	case !written:
 		return true
 	}
-	return d.settle(ctx, j, w.Delivery)
+	return b.settle(ctx, j, w.Delivery)
 }
 
 // post makes the request and calls free, whatever happens.
@@ -55,33 +61,43 @@ func (d *Deliverer) post(ctx context.Context, free func(), r post.Request) post.
 	return d.Poster.Post(ctx, r)
 }
 
-// plan is the retry policy for the job's delivery. Its delays do not change
-// however often they are asked for, so that a write that is made again is the
-// same write.
-func (d *Deliverer) plan(j *job) Plan {
+// plan is the retry policy for the job's delivery after an answer. Its delays
+// do not change however often they are asked for, so that a write that is made
+// again is the same write.
+func (d *Deliverer) plan(j *job, answer post.Result) Plan {
 	spread, rounding := d.Rand(), d.Rand()
 	p := d.Policies.For(j.endpoint.MaxRetries, j.endpoint.RetryPolicy, j.message.EventType)
+	meaning := retry.MeaningOf(answer.StatusCode)
+	if meaning == retry.Gone {
+		return Plan{} // no attempt is left
+	}
+	now := d.Now()
 	return Plan{
 		MaxAttempts: p.MaxAttempts,
 		Delay: func(failed int) time.Duration {
-			return retry.WholeSeconds(retry.Delay(p, failed, spread), rounding)
+			delay := retry.WholeSeconds(retry.Delay(p, failed, spread), rounding)
+			if meaning == retry.Busy {
+				delay = retry.After(p, delay, answer.RetryAfter, now)
+			}
+			return delay
 		},
 	}
 }
 
-func (d *Deliverer) header(j *job, at time.Time, number int, body []byte) http.Header {
-	h := http.Header{
-		"Content-Type":        {"application/json"},
-		"User-Agent":          {d.UserAgent},
-		"X-Webhook-Event":     {j.message.EventType},
-		"X-Webhook-Delivery":  {j.message.ID()},
-		"X-Webhook-Attempt":   {strconv.Itoa(number)},
-		"X-Webhook-Timestamp": {strconv.FormatInt(at.Unix(), 10)},
-	}
+// header is what is sent along with a body. What is Posthorn's own wins over
+// what the endpoint's owner has set.
+func (d *Deliverer) header(j *job, open opened, at time.Time, number int, body []byte) http.Header {
+	h := open.headers
+	h["Content-Type"] = []string{"application/json"}
+	h["User-Agent"] = []string{d.UserAgent}
+	h["X-Webhook-Event"] = []string{j.message.EventType}
+	h["X-Webhook-Delivery"] = []string{j.message.ID()}
+	h["X-Webhook-Attempt"] = []string{strconv.Itoa(number)}
+	h["X-Webhook-Timestamp"] = []string{strconv.FormatInt(at.Unix(), 10)}
 	if j.message.Trace != "" {
 		h["Traceparent"] = []string{j.message.Trace}
 	}
-	d.Sign(h, j.endpoint.Secrets, j.message.EventID, at, body)
+	d.Sign(h, open.secrets, j.message.EventID, at, body)
 	return h
 }
 
@@ -100,10 +116,13 @@ func (d *Deliverer) record(ctx context.Context, j *job, change func(row *hook.De
 		}
 		if err = d.Rows.SaveDelivery(ctx, w); err == nil {
 			j.row = w.Delivery
-			if w.Delivery.Status.Final() {
+			if w.Delivery.Status.Final() || w.Hold != nil && !w.Hold.Again {
 				d.Meter.Ended(w.Delivery.Status)
 			}
 			return w, true, nil
+		}
+		if errors.Is(err, hook.ErrNotHeld) || errors.Is(err, hook.ErrEventGone) {
+			return w, false, err
 		}
 		if errors.Is(err, hook.ErrConflict) {
 			if d.reread(ctx, j) {
@@ -130,8 +149,6 @@ func (d *Deliverer) pause(ctx context.Context, at time.Duration) bool {
 		return false
 	}
 }
-
-func isNotFound(err error) bool { return errors.Is(err, hook.ErrNotFound) }
 
 // logAttempt writes the one wide line of an attempt.
 func (d *Deliverer) logAttempt(ctx context.Context, j *job, a hook.Attempt, w hook.DeliveryWrite, err error) {

@@ -14,12 +14,13 @@ const (
 	Post   Verdict = iota // try the delivery
 	Drop                  // acknowledge: another message carries the delivery, or it is over
 	Cancel                // the endpoint is gone: record that, then acknowledge
+	Hold                  // the endpoint is paused or disabled: record that, then acknowledge
 	Wait                  // too early: send it on its way again
 	Bury                  // recorded as dead by this very message: it still has to reach the dead-letter queue
 )
 
 func (v Verdict) String() string {
-	return [...]string{"post", "drop", "cancel", "wait", "bury"}[v]
+	return [...]string{"post", "drop", "cancel", "hold", "wait", "bury"}[v]
 }
 
 // earlySlack is how much earlier than planned a message may come and still be
@@ -41,6 +42,9 @@ func Decide(row *hook.Delivery, m *hook.Message, messageID string, endpoint *hoo
 	}
 	if endpoint == nil {
 		return Cancel, time.Time{}
+	}
+	if endpoint.Status != hook.EndpointActive {
+		return Hold, time.Time{}
 	}
 	until = m.NotBefore
 	if row != nil && row.Gen == m.Gen && row.Status == hook.Retrying && row.NextAttemptAt.After(until) {

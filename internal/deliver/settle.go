@@ -2,6 +2,7 @@ package deliver
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"posthorn/internal/hook"
@@ -47,22 +48,22 @@ func (d *Deliverer) backOff(ctx context.Context, j *job, at time.Time) (done boo
 	j.message = &m
 	wait := at.Sub(d.Now())
 	if wait > maxVisibilityWait || j.received.ReceiveCount >= d.MaxReceives {
-		return d.copyOn(ctx, j, at)
+		return d.copyOn(ctx, j, at, false)
 	}
 	if d.release(ctx, j, ceilSeconds(wait)) {
 		return false
 	}
-	return d.copyOn(ctx, j, at)
+	return d.copyOn(ctx, j, at, false)
 }
 
 // copyOn sends a copy that comes back at the moment at, or as near to it as
 // one delay reaches, and says whether the original is done with. The original
 // stays when the copy could not be sent: the rules of Decide hold it back
-// until it is due.
-func (d *Deliverer) copyOn(ctx context.Context, j *job, at time.Time) (done bool) {
+// until it is due. slot says that at is a slot that is reserved for it.
+func (d *Deliverer) copyOn(ctx context.Context, j *job, at time.Time, slot bool) (done bool) {
 	next := *j.message
 	next.Hop++
-	next.NotBefore = at
+	next.NotBefore, next.Slot = at, slot
 	delay := min(ceilSeconds(at.Sub(d.Now())), maxDelay)
 	sent := d.Queue.Send(ctx, []hook.Outgoing{{Message: &next, Delay: delay}})
 	if err := sent[0].Err; err != nil {
@@ -77,7 +78,7 @@ func (d *Deliverer) copyOn(ctx context.Context, j *job, at time.Time) (done bool
 func (d *Deliverer) deferral(ctx context.Context, j *job) (done bool) {
 	wait := min(deferTime<<min(j.message.Hop, 10), maxDeferTime)
 	wait = wait/2 + time.Duration(d.Rand()*float64(wait))
-	return d.copyOn(ctx, j, d.Now().Add(ceilSeconds(wait)))
+	return d.copyOn(ctx, j, d.Now().Add(ceilSeconds(wait)), false)
 }
 
 // bury brings a delivery that is recorded as dead to the dead-letter queue: by
@@ -121,6 +122,27 @@ func (d *Deliverer) end(ctx context.Context, j *job, status hook.Status, reason 
 	}
 	d.Log.InfoContext(ctx, "delivery ended", "delivery_id", j.message.ID(), "tenant", j.message.Tenant, "status", string(status), "reason", reason)
 	return d.settle(ctx, j, w.Delivery)
+}
+
+// hold records that the delivery waits for its endpoint to be active again.
+func (b *batch) hold(ctx context.Context, j *job) (done bool) {
+	_, written, err := b.record(ctx, j, func(row *hook.Delivery) (hook.DeliveryWrite, bool) {
+		return Suspend(row, j.carrier(), j.endpoint, b.Keep)
+	})
+	switch {
+	case errors.Is(err, hook.ErrEventGone):
+		return b.end(ctx, j, hook.Dead, "event is no longer stored")
+	case errors.Is(err, hook.ErrNotHeld):
+		// The endpoint has changed since it was read: the next reader knows.
+		return b.copyOn(ctx, j, b.Now().Add(time.Second), false)
+	case err != nil:
+		b.Log.WarnContext(ctx, "hold not recorded", "delivery_id", j.message.ID(), "error", err)
+		return b.deferral(ctx, j)
+	case written:
+		b.Log.InfoContext(ctx, "delivery held", "delivery_id", j.message.ID(), "endpoint_id", j.message.EndpointID, "tenant", j.message.Tenant,
+			"endpoint_status", string(j.endpoint.Status))
+	}
+	return true
 }
 
 // release sets how long the message stays invisible; false when it could not.

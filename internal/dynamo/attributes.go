@@ -16,6 +16,12 @@ func num(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
+func bin(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
+
+func decimal(x float64) types.AttributeValue {
+	return &types.AttributeValueMemberN{Value: strconv.FormatFloat(x, 'f', -1, 64)}
+}
+
 func millis(t time.Time) types.AttributeValue { return num(t.UnixMilli()) }
 
 // getStr returns a string attribute, empty when there is none.
@@ -35,6 +41,31 @@ func getNum(it item, name string) int64 {
 		}
 	}
 	return 0
+}
+
+// getDecimal returns a number, 0 when there is none.
+func getDecimal(it item, name string) float64 {
+	if v, ok := it[name].(*types.AttributeValueMemberN); ok {
+		x, err := strconv.ParseFloat(v.Value, 64)
+		if err == nil {
+			return x
+		}
+	}
+	return 0
+}
+
+// getBin returns binary data, nil when there is none.
+func getBin(it item, name string) []byte {
+	if v, ok := it[name].(*types.AttributeValueMemberB); ok {
+		return v.Value
+	}
+	return nil
+}
+
+// getBool returns a truth value, false when there is none.
+func getBool(it item, name string) bool {
+	v, ok := it[name].(*types.AttributeValueMemberBOOL)
+	return ok && v.Value
 }
 
 // getTime returns a moment kept in milliseconds, zero when there is none.
@@ -59,7 +90,7 @@ func getMap(it item, name string) item {
 	return nil
 }
 
-// setStr, setNum and setTime leave out what is zero.
+// setStr, setNum, setBool and setTime leave out what is zero.
 func setStr(it item, name, v string) {
 	if v != "" {
 		it[name] = str(v)
@@ -69,6 +100,12 @@ func setStr(it item, name, v string) {
 func setNum(it item, name string, v int64) {
 	if v != 0 {
 		it[name] = num(v)
+	}
+}
+
+func setBool(it item, name string, v bool) {
+	if v {
+		it[name] = &types.AttributeValueMemberBOOL{Value: true}
 	}
 }
 

@@ -144,34 +144,6 @@ func (t *Table) countedTypes(ctx context.Context, events map[string]int64) (map[
 	return counted, nil
 }
 
-// update is an update expression that is being built.
-type update struct {
-	names         map[string]string
-	values        item
-	adds, removes []string
-}
-
-func newUpdate() *update { return &update{names: map[string]string{}, values: item{}} }
-
-func (u *update) name(attribute string) string {
-	n := "#" + strconv.Itoa(len(u.names))
-	u.names[n] = attribute
-	return n
-}
-
-func (u *update) add(attribute string, n int64) {
-	if n == 0 {
-		return
-	}
-	u.addValue(attribute, num(n))
-}
-
-func (u *update) addValue(attribute string, v types.AttributeValue) {
-	value := ":" + strconv.Itoa(len(u.values))
-	u.values[value] = v
-	u.adds = append(u.adds, u.name(attribute)+" "+value)
-}
-
 // lag notes a lag in its minute's set, and clears all sets but that one and
 // the one of the minute before.
 func (u *update) lag(at time.Time, lag time.Duration) {
@@ -191,14 +163,6 @@ func (u *update) lag(at time.Time, lag time.Duration) {
 func lagSlot(minute int64) int {
 	const golden = 0x9E3779B97F4A7C15 // 2^64 divided by the golden ratio
 	return int(uint64(minute)*golden>>62)<<1 | int(minute&1)
-}
-
-func (u *update) expression() string {
-	e := "ADD " + strings.Join(u.adds, ", ")
-	if len(u.removes) > 0 {
-		e += " REMOVE " + strings.Join(u.removes, ", ")
-	}
-	return e
 }
 
 // lagSteps puts a lag on a scale of tenths above a millisecond.

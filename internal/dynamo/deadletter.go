@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -79,10 +80,7 @@ func (t *Table) DeadLetter(ctx context.Context, tenant, id string) (*hook.DeadLe
 // next page goes on; empty at the end.
 func (t *Table) ListDeadLetters(ctx context.Context, f hook.DeadLetterFilter, p hook.Page) (entries []*hook.DeadLetter, next string, err error) {
 	from, below := ulidSpan(f.Since, f.Until, ulid(p.After))
-	conditions := where(nil, dqType, f.EventType)
-	if f.EndpointID != "" {
-		conditions = where(conditions, dqEndpoint, ulid(f.EndpointID))
-	}
+	conditions := deadLetterConditions(f)
 	searches := make([]search, shards)
 	for i := range searches {
 		searches[i] = search{pk: deadLettersPK(f.Tenant, strconv.Itoa(i)), from: from, below: below, conditions: conditions}
@@ -137,28 +135,48 @@ func (t *Table) DeleteDeadLetter(ctx context.Context, tenant, id string) error {
 	return nil
 }
 
-// CountDeadLetters counts a tenant's entries. It reads all of them: it is for
-// people who look, not for programs that poll.
-func (t *Table) CountDeadLetters(ctx context.Context, tenant string) (int, error) {
+// deadLetterConditions are what a filter asks of an entry, beside its time.
+func deadLetterConditions(f hook.DeadLetterFilter) []condition {
+	conditions := where(where(nil, dqType, f.EventType), dqReason, f.Reason)
+	if f.EndpointID != "" {
+		conditions = where(conditions, dqEndpoint, ulid(f.EndpointID))
+	}
+	return conditions
+}
+
+// CountDeadLetters counts the entries that a filter lets through. It reads all
+// of the tenant's of that time: it is for people who look, not for programs
+// that poll.
+func (t *Table) CountDeadLetters(ctx context.Context, f hook.DeadLetterFilter) (int, error) {
+	from, below := ulidSpan(f.Since, f.Until, "")
 	total := 0
 	for i := range shards {
-		in := &dynamodb.QueryInput{
-			TableName: t.name, Select: types.SelectCount,
-			KeyConditionExpression:    aws.String("PK = :pk"),
-			FilterExpression:          aws.String("attribute_not_exists(expires_at) OR expires_at > :now"),
-			ExpressionAttributeValues: item{":pk": str(deadLettersPK(tenant, strconv.Itoa(i))), ":now": num(t.now().Unix())},
+		in := t.queryInput(&search{pk: deadLettersPK(f.Tenant, strconv.Itoa(i)), from: from, below: below, conditions: deadLetterConditions(f)})
+		alive := "(attribute_not_exists(expires_at) OR expires_at > :now)"
+		if in.FilterExpression != nil {
+			alive += " AND " + *in.FilterExpression
 		}
-		for {
-			out, err := t.client.Query(ctx, in)
-			if err != nil {
-				return 0, fmt.Errorf("count dead letters: %w", err)
-			}
-			total += int(out.Count)
-			if out.LastEvaluatedKey == nil {
-				break
-			}
-			in.ExclusiveStartKey = out.LastEvaluatedKey
+		in.FilterExpression, in.ExpressionAttributeValues[":now"] = &alive, num(t.now().Unix())
+		n, err := t.count(ctx, in)
+		if err != nil {
+			return 0, fmt.Errorf("count dead letters: %w", err)
 		}
+		total += n
 	}
 	return total, nil
+}
+
+// GrowDeadLetters adds to the number of entries that were made in an hour, and
+// returns it.
+func (t *Table) GrowDeadLetters(ctx context.Context, tenant string, hour time.Time, n int) (total int, err error) {
+	expiry := item{}
+	setExpiry(expiry, hour.Add(48*time.Hour))
+	out, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: t.name, Key: deadLetterGrowthKey(tenant, hour), UpdateExpression: aws.String("ADD n :n SET expires_at = :until"),
+		ExpressionAttributeValues: item{":n": num(int64(n)), ":until": expiry[TTL]}, ReturnValues: types.ReturnValueUpdatedNew,
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count new dead letters: %w", err)
+	}
+	return int(getNum(out.Attributes, "n")), nil
 }

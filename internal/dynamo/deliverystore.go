@@ -2,11 +2,14 @@ package dynamo
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -14,41 +17,64 @@ import (
 	"posthorn/internal/hook"
 )
 
+// rowsAsked is what one caller wants to read.
+type rowsAsked struct {
+	refs   []hook.Ref
+	states bool // of the refs' endpoints too
+}
+
+// rowsFound answers rowsAsked, in the order of its refs.
+type rowsFound struct {
+	rows   []*hook.Delivery // nil where there is none
+	states []hook.EndpointState
+}
+
 // Deliveries reads the rows of refs strongly consistently, in their order, nil
 // where there is none. Reads of concurrent callers travel together.
 func (t *Table) Deliveries(ctx context.Context, refs []hook.Ref) ([]*hook.Delivery, error) {
-	if len(refs) == 0 {
-		return nil, nil
-	}
-	if len(refs) <= batchGetLimit/sharedReads {
-		rows, err := t.rows.Do(ctx, refs)
-		if err != nil {
-			return nil, fmt.Errorf("read deliveries: %w", err)
-		}
-		return rows, nil
-	}
-	rows := make([]*hook.Delivery, 0, len(refs))
-	for part := range slices.Chunk(refs, batchGetLimit) {
-		got := t.readRows(ctx, [][]hook.Ref{part})[0]
-		if got.Err != nil {
-			return nil, fmt.Errorf("read deliveries: %w", got.Err)
-		}
-		rows = append(rows, got.Value...)
-	}
-	return rows, nil
+	found, err := t.readTogether(ctx, rowsAsked{refs: refs})
+	return found.rows, err
 }
 
-// readRows reads the rows of some callers' refs in one call, or in one for each
-// where DynamoDB refuses some of the refs.
-func (t *Table) readRows(ctx context.Context, asked [][]hook.Ref) []gather.Result[[]*hook.Delivery] {
-	results := make([]gather.Result[[]*hook.Delivery], len(asked))
+// DeliveriesAndStates is Deliveries together with the states of the refs'
+// endpoints, in the same order; the zero state where there is none.
+func (t *Table) DeliveriesAndStates(ctx context.Context, refs []hook.Ref) ([]*hook.Delivery, []hook.EndpointState, error) {
+	found, err := t.readTogether(ctx, rowsAsked{refs: refs, states: true})
+	return found.rows, found.states, err
+}
+
+func (t *Table) readTogether(ctx context.Context, asked rowsAsked) (found rowsFound, err error) {
+	switch {
+	case len(asked.refs) == 0:
+		return rowsFound{}, nil
+	case len(asked.refs) <= sharedRefs:
+		found, err = t.rows.Do(ctx, asked)
+	default:
+		r := t.readRows(ctx, []rowsAsked{asked})[0]
+		found, err = r.Value, r.Err
+	}
+	if err != nil {
+		return rowsFound{}, fmt.Errorf("read deliveries: %w", err)
+	}
+	return found, nil
+}
+
+// readRows reads the rows of some callers' refs in as few calls as take them,
+// or in calls of each caller's own where DynamoDB refuses some of the refs.
+func (t *Table) readRows(ctx context.Context, asked []rowsAsked) []gather.Result[rowsFound] {
+	results := make([]gather.Result[rowsFound], len(asked))
 	var keys []item
-	seen := make(map[hook.Ref]item)
-	for _, refs := range asked {
-		for _, ref := range refs {
-			if seen[ref] == nil {
-				seen[ref] = deliveryKey(ref)
-				keys = append(keys, seen[ref])
+	rowKeys := make(map[hook.Ref]item)
+	stateKeys := make(map[string]item)
+	for _, a := range asked {
+		for _, ref := range a.refs {
+			if rowKeys[ref] == nil {
+				rowKeys[ref] = deliveryKey(ref)
+				keys = append(keys, rowKeys[ref])
+			}
+			if a.states && stateKeys[ref.EndpointID] == nil {
+				stateKeys[ref.EndpointID] = stateKey(ref.Tenant, ref.EndpointID)
+				keys = append(keys, stateKeys[ref.EndpointID])
 			}
 		}
 	}
@@ -60,25 +86,40 @@ func (t *Table) readRows(ctx context.Context, asked [][]hook.Ref) []gather.Resul
 		return results
 	}
 	now := t.now()
-	for i, refs := range asked {
+	for i, a := range asked {
 		if results[i].Err = err; err != nil {
 			continue
 		}
-		rows := make([]*hook.Delivery, len(refs))
-		for j, ref := range refs {
-			if it := found[keyName(seen[ref])]; it != nil && !expired(it, now) {
-				rows[j] = decodeDelivery(ref, it)
+		answer := rowsFound{rows: make([]*hook.Delivery, len(a.refs))}
+		if a.states {
+			answer.states = make([]hook.EndpointState, len(a.refs))
+		}
+		for j, ref := range a.refs {
+			if it := found[keyName(rowKeys[ref])]; it != nil && !expired(it, now) {
+				answer.rows[j] = decodeDelivery(ref, it)
+			}
+			if a.states {
+				answer.states[j] = decodeState(found[keyName(stateKeys[ref.EndpointID])])
 			}
 		}
-		results[i].Value = rows
+		results[i].Value = answer
 	}
 	return results
 }
 
 // SaveDelivery makes a write all or nothing. It returns hook.ErrConflict when
 // the row is not at the revision before the write's, and nil when the row
-// carries this very write already: its answer was lost.
+// carries this very write already: its answer was lost. For a write that holds:
+// hook.ErrNotHeld when the endpoint is not what the write says, and
+// hook.ErrEventGone when the event is no longer stored.
 func (t *Table) SaveDelivery(ctx context.Context, w hook.DeliveryWrite) error {
+	if err := t.saveDelivery(ctx, w); err != nil {
+		return fmt.Errorf("save delivery %s: %w", w.Delivery.ID(), err)
+	}
+	return nil
+}
+
+func (t *Table) saveDelivery(ctx context.Context, w hook.DeliveryWrite) error {
 	d := w.Delivery
 	condition, values := "r = :rev", item{":rev": num(d.Rev - 1)}
 	if d.Rev == 1 {
@@ -89,22 +130,91 @@ func (t *Table) SaveDelivery(ctx context.Context, w hook.DeliveryWrite) error {
 		TableName: t.name, Item: encodeDelivery(d), ConditionExpression: &condition, ExpressionAttributeValues: values,
 		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}
-	var err error
-	if extra := t.alongWith(w); len(extra) == 0 {
-		err = t.put(ctx, put) // at half a transaction's price
-	} else {
-		err = t.transact(ctx, append([]types.TransactWriteItem{{Put: put}}, extra...))
-	}
-	if old, no := refused(err, 0); no {
-		if old != nil && sameWrite(put.Item, old) {
-			return nil
+	extra := t.alongWith(w)
+	hold := t.holding(w, d)
+	for holds := 1; ; {
+		err := t.writeRow(ctx, put, append(extra[:len(extra):len(extra)], hold...))
+		if old, no := refused(err, 0); no {
+			if old != nil && sameWrite(put.Item, old) {
+				return nil
+			}
+			return hook.ErrConflict
 		}
-		err = hook.ErrConflict
+		if n := 1 + len(extra); len(hold) > 0 {
+			event, no := refused(err, n+len(hold)-1) // it is the last
+			switch {
+			case w.Hold != nil && no:
+				return hook.ErrEventGone
+			case w.Unhold && no:
+				// More of the event's deliveries are held than was thought, or none.
+				if now := int(getNum(event, evHolds)); now != holds && now > 0 {
+					holds = now
+					hold = t.unhold(d, holds)
+				} else {
+					hold = nil
+				}
+				continue
+			}
+			if _, no := refused(err, n); w.Hold != nil && no {
+				return hook.ErrNotHeld
+			}
+		}
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("save delivery %s: %w", d.ID(), err)
+}
+
+// writeRow puts a row, alone or together with what belongs to it.
+func (t *Table) writeRow(ctx context.Context, put *types.Put, more []types.TransactWriteItem) error {
+	if len(more) == 0 {
+		return t.put(ctx, put) // at half a transaction's price
 	}
-	return nil
+	return t.transact(ctx, append([]types.TransactWriteItem{{Put: put}}, more...))
+}
+
+// holding is what holding a delivery asks of its endpoint and its event, or the
+// end of it; the event's write is the last.
+func (t *Table) holding(w hook.DeliveryWrite, d *hook.Delivery) []types.TransactWriteItem {
+	switch {
+	case w.Hold != nil:
+		check := types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
+			TableName: t.name, Key: endpointKey(d.Tenant, d.EndpointID), ConditionExpression: aws.String("e = :epoch AND st <> :active"),
+			ExpressionAttributeValues: item{":epoch": num(w.Hold.Epoch), ":active": str(string(hook.EndpointActive))},
+		}}
+		event := &types.Update{
+			TableName: t.name, Key: eventKey(d.Tenant, d.EventID), UpdateExpression: aws.String("ADD hd :one REMOVE expires_at"),
+			ConditionExpression:       aws.String("attribute_exists(PK) AND (attribute_not_exists(expires_at) OR expires_at > :now)"),
+			ExpressionAttributeValues: item{":one": num(1), ":now": num(t.now().Unix())},
+		}
+		if w.Hold.Again { // it is counted already
+			event.UpdateExpression = aws.String("REMOVE expires_at")
+			delete(event.ExpressionAttributeValues, ":one")
+		}
+		return []types.TransactWriteItem{check, {Update: event}}
+	case w.Unhold:
+		return t.unhold(d, 1)
+	default:
+		return nil
+	}
+}
+
+// unhold lets an event expire again of which so many deliveries are held, this
+// one among them: when it is the last, with the row.
+func (t *Table) unhold(d *hook.Delivery, holds int) []types.TransactWriteItem {
+	u := &types.Update{
+		TableName: t.name, Key: eventKey(d.Tenant, d.EventID), ConditionExpression: aws.String("hd = :holds"),
+		ExpressionAttributeValues:           item{":holds": num(int64(holds))},
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}
+	if holds > 1 {
+		u.UpdateExpression = aws.String("SET hd = :less")
+		u.ExpressionAttributeValues[":less"] = num(int64(holds - 1))
+	} else {
+		until := item{}
+		setExpiry(until, d.ExpiresAt)
+		u.UpdateExpression = aws.String("SET expires_at = :until REMOVE hd")
+		u.ExpressionAttributeValues[":until"] = until[TTL]
+	}
+	return []types.TransactWriteItem{{Update: u}}
 }
 
 // put makes one write as it would be made in a transaction.
@@ -149,6 +259,63 @@ func (t *Table) alongWith(w hook.DeliveryWrite) []types.TransactWriteItem {
 		extra = append(extra, types.TransactWriteItem{Put: &types.Put{TableName: t.name, Item: encodeDeadLetter(w.AddDeadLetter)}})
 	}
 	return extra
+}
+
+// ByState lists an endpoint's deliveries in one state through the index,
+// oldest first: of the held and the retrying by their events, of the dead by
+// their deaths. next is empty at the end. The index trails the table by a
+// moment, so that what it names has to be looked up.
+func (t *Table) ByState(ctx context.Context, q hook.StateQuery) (refs []hook.Ref, next string, err error) {
+	from := "0"
+	if q.Status == hook.Dead && !q.Since.IsZero() {
+		from = hook.FormatTime(q.Since)
+	}
+	if q.After != "" {
+		from = q.After + "!" // above it, and below everything else that is
+	}
+	found := make([][]item, shards)
+	errs := make([]error, shards)
+	var wg sync.WaitGroup
+	for i := range shards {
+		wg.Go(func() {
+			found[i], _, errs[i] = t.query(ctx, search{
+				pk: indexPK(q.Tenant, q.EndpointID, q.Status, strconv.Itoa(i)), from: from, below: aboveAll, index: true, ascending: true, limit: q.Limit + 1,
+			})
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, "", fmt.Errorf("list deliveries by state: %w", err)
+	}
+	all := slices.Concat(found...)
+	slices.SortFunc(all, func(a, b item) int { return strings.Compare(getStr(a, IndexSortKey), getStr(b, IndexSortKey)) })
+	for _, it := range all[:min(len(all), q.Limit)] {
+		refs = append(refs, refOf(q.Tenant, q.EndpointID, it))
+	}
+	if len(all) > q.Limit {
+		next = getStr(all[q.Limit-1], IndexSortKey)
+	}
+	return refs, next, nil
+}
+
+// CountByState counts an endpoint's deliveries in one state through the index.
+func (t *Table) CountByState(ctx context.Context, q hook.StateQuery) (int, error) {
+	from := "0"
+	if q.Status == hook.Dead && !q.Since.IsZero() {
+		from = hook.FormatTime(q.Since)
+	}
+	total := 0
+	for i := range shards {
+		n, err := t.count(ctx, &dynamodb.QueryInput{
+			IndexName: aws.String(Index), KeyConditionExpression: aws.String("GSI1PK = :pk AND GSI1SK >= :from"),
+			ExpressionAttributeValues: item{":pk": str(indexPK(q.Tenant, q.EndpointID, q.Status, strconv.Itoa(i))), ":from": str(from)},
+		})
+		if err != nil {
+			return 0, fmt.Errorf("count deliveries by state: %w", err)
+		}
+		total += n
+	}
+	return total, nil
 }
 
 // Attempts reads the later attempts (number 2 and up), newest first.

@@ -18,7 +18,10 @@ import (
 const (
 	epURL      = "u"
 	epFilters  = "f"  // list
-	epSecrets  = "s"  // list of maps: v, x (expires, ms)
+	epSecrets  = "s"  // list of maps: v (sealed), x (expires, ms)
+	epHeaders  = "h"  // list of maps: n (name), v (sealed)
+	epLimit    = "rl" // deliveries a second; absent: none
+	epEpoch    = "e"
 	epRetries  = "mr" // absent: the policy decides
 	epTimeout  = "to" // ms
 	epPolicy   = "rp"
@@ -43,11 +46,22 @@ func encodeEndpoint(e *hook.Endpoint, rev int64) item {
 	it[epFilters] = &types.AttributeValueMemberL{Value: filters}
 	secrets := make([]types.AttributeValue, len(e.Secrets))
 	for i, s := range e.Secrets {
-		m := item{"v": str(s.Value)}
+		m := item{"v": bin(s.Sealed)}
 		setTime(m, "x", s.ExpiresAt)
 		secrets[i] = &types.AttributeValueMemberM{Value: m}
 	}
 	it[epSecrets] = &types.AttributeValueMemberL{Value: secrets}
+	if len(e.Headers) > 0 {
+		headers := make([]types.AttributeValue, len(e.Headers))
+		for i, h := range e.Headers {
+			headers[i] = &types.AttributeValueMemberM{Value: item{"n": str(h.Name), "v": bin(h.Sealed)}}
+		}
+		it[epHeaders] = &types.AttributeValueMemberL{Value: headers}
+	}
+	if e.RateLimit > 0 {
+		it[epLimit] = decimal(e.RateLimit)
+	}
+	setNum(it, epEpoch, e.Epoch)
 	if e.MaxRetries != nil {
 		it[epRetries] = num(int64(*e.MaxRetries))
 	}
@@ -71,9 +85,11 @@ func decodeEndpoint(tenant string, it item) *hook.Endpoint {
 		URL:          getStr(it, epURL),
 		Timeout:      time.Duration(getNum(it, epTimeout)) * time.Millisecond,
 		RetryPolicy:  getStr(it, epPolicy),
+		RateLimit:    getDecimal(it, epLimit),
 		Description:  getStr(it, epText),
 		Status:       hook.EndpointStatus(getStr(it, epStatus)),
 		StatusReason: getStr(it, epReason),
+		Epoch:        getNum(it, epEpoch),
 		CreatedAt:    getTime(it, epCreated),
 		UpdatedAt:    getTime(it, epUpdated),
 	}
@@ -84,7 +100,12 @@ func decodeEndpoint(tenant string, it item) *hook.Endpoint {
 	}
 	for _, v := range getList(it, epSecrets) {
 		if m, ok := v.(*types.AttributeValueMemberM); ok {
-			e.Secrets = append(e.Secrets, hook.Secret{Value: getStr(m.Value, "v"), ExpiresAt: getTime(m.Value, "x")})
+			e.Secrets = append(e.Secrets, hook.SealedSecret{Sealed: getBin(m.Value, "v"), ExpiresAt: getTime(m.Value, "x")})
+		}
+	}
+	for _, v := range getList(it, epHeaders) {
+		if m, ok := v.(*types.AttributeValueMemberM); ok {
+			e.Headers = append(e.Headers, hook.SealedHeader{Name: getStr(m.Value, "n"), Sealed: getBin(m.Value, "v")})
 		}
 	}
 	if _, ok := it[epRetries]; ok {
@@ -162,6 +183,27 @@ func (t *Table) UpdateEndpoint(ctx context.Context, tenant, id string, change fu
 			return nil, fmt.Errorf("update endpoint %s: %w", id, err)
 		}
 	}
+}
+
+// errAsItIs ends a change that is none.
+var errAsItIs = errors.New("nothing to change")
+
+// DisableEndpoint disables an endpoint that is active, and says whether it has;
+// one that is paused, disabled or gone stays as it is.
+func (t *Table) DisableEndpoint(ctx context.Context, tenant, id, reason string) (changed bool, err error) {
+	now := t.now().UTC().Truncate(time.Millisecond)
+	_, err = t.UpdateEndpoint(ctx, tenant, id, func(e *hook.Endpoint) error {
+		if e.Status != hook.EndpointActive {
+			return errAsItIs
+		}
+		e.SetStatus(hook.EndpointDisabled, reason)
+		e.UpdatedAt = now
+		return nil
+	})
+	if errors.Is(err, errAsItIs) || errors.Is(err, hook.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // DeleteEndpoint removes an endpoint; hook.ErrNotFound when there is none.

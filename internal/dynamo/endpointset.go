@@ -3,6 +3,7 @@ package dynamo
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -129,26 +130,36 @@ func (t *Table) readVersions(ctx context.Context, tenants []string) []gather.Res
 	return results
 }
 
-// batchGet reads up to 100 different keys strongly consistently and returns
-// what is there by keyName. What DynamoDB leaves unprocessed is asked for
-// again until ctx ends.
+// batchGet reads different keys strongly consistently and returns what is there
+// by keyName. What DynamoDB leaves unprocessed is asked for again until ctx
+// ends.
 func (t *Table) batchGet(ctx context.Context, keys []item) (map[string]item, error) {
 	found := make(map[string]item, len(keys))
+	for part := range slices.Chunk(keys, batchGetLimit) {
+		if err := t.batchGetInto(ctx, part, found); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// batchGetInto reads up to 100 keys.
+func (t *Table) batchGetInto(ctx context.Context, keys []item, found map[string]item) error {
 	todo := map[string]types.KeysAndAttributes{*t.name: {Keys: keys, ConsistentRead: aws.Bool(true)}}
 	for n := 0; ; n++ {
 		out, err := t.client.BatchGetItem(ctx, &dynamodb.BatchGetItemInput{RequestItems: todo})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for _, it := range out.Responses[*t.name] {
 			found[keyName(it)] = it
 		}
 		if len(out.UnprocessedKeys) == 0 {
-			return found, nil
+			return nil
 		}
 		todo = out.UnprocessedKeys
 		if !t.pause(ctx, n) {
-			return nil, fmt.Errorf("read %d keys: %w", len(todo[*t.name].Keys), ctx.Err())
+			return fmt.Errorf("read %d keys: %w", len(todo[*t.name].Keys), ctx.Err())
 		}
 	}
 }

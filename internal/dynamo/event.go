@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,10 +24,16 @@ import (
 // Attributes of an event.
 const (
 	evType      = "t"
-	evBody      = "b" // as text
-	evPacked    = "z" // or deflated
-	evEndpoints = "e" // the ULIDs of the matched endpoints, one behind the other
+	evBody      = "b"  // as text
+	evPacked    = "z"  // or deflated
+	evEndpoints = "e"  // the ULIDs of the first matched endpoints, one behind the other
+	evTargets   = "n"  // how many it matched; absent: those of evEndpoints
+	evHolds     = "hd" // how many of its deliveries are held, while it does not expire
 )
+
+// targetsPerItem is how many endpoints are kept in an item of those that an
+// event matched beyond hook.MaxInlineTargets.
+const targetsPerItem = 1000
 
 // writeUnit is what one write unit pays for, in bytes.
 const writeUnit = 1024
@@ -34,13 +41,11 @@ const writeUnit = 1024
 func encodeEvent(e *hook.Event) (item, error) {
 	it := eventKey(e.Tenant, e.ID)
 	it[evType] = str(e.Type)
-	if len(e.EndpointIDs) > 0 {
-		var b strings.Builder
-		b.Grow(len(e.EndpointIDs) * ulidLen)
-		for _, id := range e.EndpointIDs {
-			b.WriteString(ulid(id))
+	if n := len(e.EndpointIDs); n > 0 {
+		it[evEndpoints] = encodeTargets(e.EndpointIDs[:min(n, hook.MaxInlineTargets)])
+		if n > hook.MaxInlineTargets {
+			it[evTargets] = num(int64(n))
 		}
-		it[evEndpoints] = str(b.String())
 	}
 	setExpiry(it, e.ExpiresAt)
 	rest := size(it) + 1
@@ -54,6 +59,28 @@ func encodeEvent(e *hook.Event) (item, error) {
 		it[evBody] = str(string(e.Body))
 	}
 	return it, nil
+}
+
+// encodeTargets writes endpoints' ULIDs one behind the other.
+func encodeTargets(ids []string) types.AttributeValue {
+	var b strings.Builder
+	b.Grow(len(ids) * ulidLen)
+	for _, id := range ids {
+		b.WriteString(ulid(id))
+	}
+	return str(b.String())
+}
+
+func decodeTargets(it item) []string {
+	all := getStr(it, evEndpoints)
+	if len(all) < ulidLen {
+		return nil
+	}
+	ids := make([]string, 0, len(all)/ulidLen)
+	for ; len(all) >= ulidLen; all = all[ulidLen:] {
+		ids = append(ids, hook.EndpointPrefix+all[:ulidLen])
+	}
+	return ids
 }
 
 // pack deflates a body that goes into an item with rest other bytes, where
@@ -104,9 +131,8 @@ func decodeEvent(tenant string, it item) (*hook.Event, error) {
 		ExpiresAt: getExpiry(it),
 	}
 	e.CreatedAt = hook.IDTime(e.ID)
-	for all := getStr(it, evEndpoints); len(all) >= ulidLen; all = all[ulidLen:] {
-		e.EndpointIDs = append(e.EndpointIDs, hook.EndpointPrefix+all[:ulidLen])
-	}
+	e.EndpointIDs = decodeTargets(it)
+	e.Targets = max(int(getNum(it, evTargets)), len(e.EndpointIDs))
 	if v, ok := it[evPacked].(*types.AttributeValueMemberB); ok {
 		body, err := unpack(v.Value)
 		if err != nil {
@@ -125,10 +151,59 @@ func (t *Table) PutEvent(ctx context.Context, e *hook.Event) error {
 	if err != nil {
 		return fmt.Errorf("store event %s: %w", e.ID, err)
 	}
+	if err := t.putTargets(ctx, e); err != nil {
+		return fmt.Errorf("store event %s: %w", e.ID, err)
+	}
 	if _, err := t.events.Do(ctx, it); err != nil {
 		return fmt.Errorf("store event %s: %w", e.ID, err)
 	}
 	return nil
+}
+
+// putTargets stores the endpoints that the event's own item does not hold. They
+// come before it, so that whoever finds the event finds them.
+func (t *Table) putTargets(ctx context.Context, e *hook.Event) error {
+	if len(e.EndpointIDs) <= hook.MaxInlineTargets {
+		return nil
+	}
+	var writes []types.WriteRequest
+	for ids := range slices.Chunk(e.EndpointIDs[hook.MaxInlineTargets:], targetsPerItem) {
+		it := targetsKey(e.Tenant, e.ID, len(writes))
+		it[evEndpoints] = encodeTargets(ids)
+		setExpiry(it, e.ExpiresAt)
+		writes = append(writes, types.WriteRequest{PutRequest: &types.PutRequest{Item: it}})
+	}
+	for part := range slices.Chunk(writes, batchWriteLimit) {
+		if _, err := t.batchWrite(ctx, part); err != nil {
+			return fmt.Errorf("store targets: %w", err)
+		}
+	}
+	return nil
+}
+
+// AllTargets returns the ids of all endpoints that an event matched, oldest
+// first.
+func (t *Table) AllTargets(ctx context.Context, e *hook.Event) ([]string, error) {
+	if e.Targets <= len(e.EndpointIDs) {
+		return e.EndpointIDs, nil
+	}
+	rest := (e.Targets - len(e.EndpointIDs) + targetsPerItem - 1) / targetsPerItem
+	ids := make([]string, 0, e.Targets)
+	ids = append(ids, e.EndpointIDs...)
+	for first := 0; first < rest; first += batchGetLimit {
+		var keys []item
+		for n := first; n < min(first+batchGetLimit, rest); n++ {
+			keys = append(keys, targetsKey(e.Tenant, e.ID, n))
+		}
+		found, err := t.batchGet(ctx, keys)
+		if err != nil {
+			return nil, fmt.Errorf("read targets of %s: %w", e.ID, err)
+		}
+		for _, k := range keys {
+			ids = append(ids, decodeTargets(found[keyName(k)])...)
+		}
+	}
+	return ids, nil
 }
 
 // putEvents writes up to 25 events. What DynamoDB leaves unprocessed is sent
@@ -291,7 +366,7 @@ func (t *Table) eventSpan(f hook.EventFilter, p hook.Page) (first, last time.Tim
 }
 
 // ExtendEvent lets an event expire no sooner than until. An event that is gone
-// stays gone.
+// stays gone, and one that does not expire at all stays so.
 func (t *Table) ExtendEvent(ctx context.Context, tenant, id string, until time.Time) error {
 	it := item{}
 	setExpiry(it, until)

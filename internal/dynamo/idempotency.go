@@ -48,6 +48,9 @@ func (t *Table) PutEventWithKey(ctx context.Context, e *hook.Event, k *hook.Idem
 	if err != nil {
 		return nil, fmt.Errorf("store event %s: %w", e.ID, err)
 	}
+	if err := t.putTargets(ctx, e); err != nil {
+		return nil, fmt.Errorf("store event %s with key: %w", e.ID, err)
+	}
 	writes := []types.TransactWriteItem{
 		{Put: &types.Put{
 			TableName: t.name, Item: encodeKey(k),

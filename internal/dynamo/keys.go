@@ -57,6 +57,17 @@ func versionKey(tenant string, stripe int) item {
 	return key("T#"+tenant+"#VERSION", strconv.Itoa(stripe))
 }
 
+func stateKey(tenant, id string) item {
+	return key("T#"+tenant+"#EP#"+ulid(id), "STATE")
+}
+
+// egressKey is where the slots of everybody's posts together are taken.
+func egressKey() item { return key("LIMITS", "EGRESS") }
+
+func jobsPK(tenant string) string { return "T#" + tenant + "#JOB" }
+
+func jobKey(tenant, id string) item { return key(jobsPK(tenant), ulid(id)) }
+
 const dayLayout = "20060102"
 
 func eventsPK(tenant, day, shard string) string {
@@ -65,6 +76,12 @@ func eventsPK(tenant, day, shard string) string {
 
 func eventKey(tenant, id string) item {
 	return key(eventsPK(tenant, hook.IDTime(id).Format(dayLayout), shard(ulid(id))), ulid(id))
+}
+
+// targetsKey is where the n-th part of the endpoints is kept that an event
+// matched beyond the first ones.
+func targetsKey(tenant, id string, n int) item {
+	return key("T#"+tenant+"#TO#"+ulid(id), fmt.Sprintf("%04d", n))
 }
 
 func idempotencyKey(tenant, producerKey string) item {
@@ -112,6 +129,11 @@ func deadLettersPK(tenant, shard string) string { return "T#" + tenant + "#DLQ#"
 
 func deadLetterKey(tenant, id string) item {
 	return key(deadLettersPK(tenant, shard(ulid(id))), ulid(id))
+}
+
+// deadLetterGrowthKey is where the new dead letters of an hour are counted.
+func deadLetterGrowthKey(tenant string, hour time.Time) item {
+	return key("T#"+tenant+"#GROWTH", hour.UTC().Format("2006010215"))
 }
 
 // Sort keys of counters. Those by event type, of which there may be many with

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
 // search is a walk through one partition, newest first.
@@ -120,6 +121,23 @@ func (t *Table) query(ctx context.Context, s search) (found []item, reached stri
 			return found, "", nil
 		case s.limit > 0 && round == maxRounds:
 			return found, getStr(out.LastEvaluatedKey, sk), nil
+		}
+		in.ExclusiveStartKey = out.LastEvaluatedKey
+	}
+}
+
+// count counts the items that a query finds, over all its pages.
+func (t *Table) count(ctx context.Context, in *dynamodb.QueryInput) (int, error) {
+	in.TableName, in.Select = t.name, types.SelectCount
+	total := 0
+	for {
+		out, err := t.client.Query(ctx, in)
+		if err != nil {
+			return 0, err
+		}
+		total += int(out.Count)
+		if out.LastEvaluatedKey == nil {
+			return total, nil
 		}
 		in.ExclusiveStartKey = out.LastEvaluatedKey
 	}

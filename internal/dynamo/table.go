@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"posthorn/internal/gather"
-	"posthorn/internal/hook"
 )
 
 // Options of a Table. Zero fields take the defaults named.
@@ -36,7 +35,7 @@ type Table struct {
 	sets      endpointSets
 	versions  *gather.Group[string, int64]
 	events    *gather.Group[item, struct{}]
-	rows      *gather.Group[[]hook.Ref, []*hook.Delivery]
+	rows      *gather.Group[rowsAsked, rowsFound]
 	eventType knownTypes
 }
 
@@ -63,7 +62,8 @@ func New(cfg aws.Config, name string, o Options) *Table {
 
 const (
 	batchGetLimit   = 100 // keys of a BatchGetItem
-	sharedReads     = 10  // reads of rows that share one
+	sharedReads     = 10  // reads of rows that travel together
+	sharedRefs      = 10  // rows that such a read is for at most
 	batchWriteLimit = 25  // items of a BatchWriteItem
 	firstPause      = 20 * time.Millisecond
 	longestPause    = time.Second

@@ -22,22 +22,67 @@ type Endpoint struct {
 	Tenant       string
 	URL          string
 	Filters      []string          // which event types: exact, a prefix ("order.*"), or "*"
-	Secrets      []Secret          // newest first; at least one
+	Secrets      []SealedSecret    // newest first; at least one
+	Headers      []SealedHeader    // the caller's own, sent along; by name
 	MaxRetries   *int              // after the first attempt, 0 to 20; nil: the policy decides
 	Timeout      time.Duration     // of one attempt, 1 s to 30 s
+	RateLimit    float64           // deliveries a second, 0.1 to 10,000; 0: none
 	RetryPolicy  string            // a policy's name; empty: the event type's
 	Description  string            // the caller's own
 	Metadata     map[string]string // the caller's own
 	Status       EndpointStatus
 	StatusReason string
+	Epoch        int64 // one more with each change of Status: tells one pause from the next
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
+}
+
+// SetStatus changes the endpoint's status, and its epoch where that is a change.
+func (e *Endpoint) SetStatus(s EndpointStatus, reason string) {
+	if e.Status != s {
+		e.Epoch++
+	}
+	e.Status, e.StatusReason = s, reason
+}
+
+// SealedSecret is a signing secret as it is kept.
+type SealedSecret struct {
+	Sealed    []byte
+	ExpiresAt time.Time // zero: does not expire
+}
+
+// SealedHeader is a header of the caller's own as it is kept.
+type SealedHeader struct {
+	Name   string
+	Sealed []byte // the value
 }
 
 // Secret signs what an endpoint is sent.
 type Secret struct {
 	Value     string
 	ExpiresAt time.Time // zero: does not expire
+}
+
+// EndpointState is what deliveries to an endpoint have shown of it. While all
+// goes well there is none.
+type EndpointState struct {
+	Rev  int64  // one more with each write but those of NextSlot; 0: there is none yet
+	Mark string // of the last write: tells its writer, whose answer was lost, that it is in
+
+	// The window in which attempts are counted.
+	WindowStart    time.Time
+	WindowAttempts int
+	WindowFailures int
+
+	FailingSince time.Time // the first of the failures since the last success; zero: none
+	LastFailure  time.Time
+
+	// The circuit breaker: open until a moment, then one probe at a time.
+	OpenUntil  time.Time // zero: closed
+	Opened     int       // times in a row that it opened
+	ProbeUntil time.Time // a probe is under way, or lost after this
+
+	NextSlot time.Time // of the rate limit: when all slots that are taken have passed
 }
 
 // Matches says whether one of the endpoint's filters takes eventType. An exact

@@ -15,6 +15,18 @@ var (
 	// ErrNotReplayable: the dead letter is no delivery (an undecodable message),
 	// or its endpoint was deleted.
 	ErrNotReplayable = errors.New("cannot be replayed")
+	// ErrNotHeld: the endpoint is active again, or at another epoch, so that
+	// nothing is held for it. Nothing was written.
+	ErrNotHeld = errors.New("endpoint is not paused")
+	// ErrEventGone: the event of a delivery is no longer stored. Nothing was
+	// written.
+	ErrEventGone = errors.New("event is no longer stored")
+	// ErrSealed: what was sealed cannot be opened, and trying again is no use.
+	ErrSealed = errors.New("cannot be opened")
+	// ErrNotCancellable: the job is over, or of a kind that has to run to its end.
+	ErrNotCancellable = errors.New("cannot be cancelled")
+	// ErrTooManySecrets: as many secrets sign as may.
+	ErrTooManySecrets = errors.New("too many secrets")
 	// ErrQueueFull: the queue holds as many ready messages as is allowed.
 	ErrQueueFull = errors.New("queue is full")
 )

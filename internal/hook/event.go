@@ -16,9 +16,15 @@ type Event struct {
 	Type        string
 	CreatedAt   time.Time // when it was accepted, UTC, whole milliseconds
 	Body        []byte    // what endpoints receive, fixed here: see NewBody
-	EndpointIDs []string  // the endpoints it matched when it was accepted
-	ExpiresAt   time.Time // when it may be forgotten
+	EndpointIDs []string  // the endpoints it matched when it was accepted, the first MaxInlineTargets of them where it was read
+	Targets     int       // how many it matched
+	ExpiresAt   time.Time // when it may be forgotten; zero: not while a delivery of it is held
 }
+
+// MaxInlineTargets is how many of the endpoints an event matched are kept in
+// its own item, and how many messages one POST sends itself. What is beyond is
+// kept in items of their own and sent by a job.
+const MaxInlineTargets = 100
 
 // timeLayout is RFC 3339 in UTC with milliseconds.
 const timeLayout = "2006-01-02T15:04:05.000Z"

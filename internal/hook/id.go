@@ -13,6 +13,7 @@ const (
 	EventPrefix      = "evt_"
 	DeliveryPrefix   = "dlv_"
 	DeadLetterPrefix = "dlq_"
+	JobPrefix        = "job_"
 
 	ulidLen = 26
 )

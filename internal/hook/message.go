@@ -22,6 +22,7 @@ type Message struct {
 	Hop       int       // one more with each copy, return or release
 	Returns   int       // how often the sweeper has sent the delivery back undecided
 	NotBefore time.Time // no post before; zero: at once
+	Slot      bool      // NotBefore is the delivery's own slot in the rate limits: it need not ask again
 	Body      []byte    // the request body; nil: too large or not fit for a queue, read it from the event
 	Trace     string    // the producer's traceparent, carried to the endpoint; empty: none
 }
@@ -40,6 +41,7 @@ type wireMessage struct {
 	Hop        int             `json:"hop,omitempty"`
 	Returns    int             `json:"returns,omitempty"`
 	NotBefore  int64           `json:"not_before,omitempty"`
+	Slot       bool            `json:"slot,omitempty"`
 	Trace      string          `json:"trace,omitempty"`
 	Body       json.RawMessage `json:"body,omitempty"`
 }
@@ -79,7 +81,7 @@ func InlineBody(body []byte) []byte {
 func EncodeMessage(m *Message) ([]byte, error) {
 	w := wireMessage{
 		Version: messageVersion, Tenant: m.Tenant, EventID: m.EventID, EndpointID: m.EndpointID, EventType: m.EventType,
-		CreatedAt: m.CreatedAt.UnixMilli(), Gen: m.Gen, Hop: m.Hop, Returns: m.Returns, Trace: m.Trace,
+		CreatedAt: m.CreatedAt.UnixMilli(), Gen: m.Gen, Hop: m.Hop, Returns: m.Returns, Slot: m.Slot, Trace: m.Trace,
 	}
 	if !m.NotBefore.IsZero() {
 		w.NotBefore = m.NotBefore.UnixMilli()
@@ -99,17 +101,90 @@ func EncodeMessage(m *Message) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// DecodeMessage reads the body of a queue message. Anything that EncodeMessage
-// did not write, or wrote in another version, is an error.
-func DecodeMessage(b []byte) (*Message, error) {
+// Parcel is what a queue message carries: one of the two.
+type Parcel struct {
+	Delivery *Message
+	Control  *Control
+}
+
+// Control asks for the next step of a job.
+type Control struct {
+	Tenant string
+	JobID  string
+	Hop    int       // one more with each step, and with each return
+	SentAt time.Time // when the job was started, whole milliseconds
+}
+
+// wireControl is a Control as JSON in the queue.
+type wireControl struct {
+	Version int    `json:"v"`
+	Job     string `json:"job"`
+	Tenant  string `json:"tenant"`
+	Hop     int    `json:"hop,omitempty"`
+	SentAt  int64  `json:"at"`
+}
+
+// EncodeControl writes the message as the body of a queue message.
+func EncodeControl(c *Control) ([]byte, error) {
+	b, err := json.Marshal(wireControl{Version: messageVersion, Job: c.JobID, Tenant: c.Tenant, Hop: c.Hop, SentAt: c.SentAt.UnixMilli()})
+	if err != nil {
+		return nil, fmt.Errorf("encode control message: %w", err)
+	}
+	return b, nil
+}
+
+// controlHead is how every control message begins, and no other does.
+var controlHead = []byte(`{"v":1,"job":`)
+
+// Decode reads the body of a queue message. Anything that EncodeMessage or
+// EncodeControl did not write, or wrote in another version, is an error.
+func Decode(b []byte) (Parcel, error) {
+	if bytes.HasPrefix(b, controlHead) {
+		c, err := decodeControl(b)
+		return Parcel{Control: c}, err
+	}
+	m, err := DecodeMessage(b)
+	return Parcel{Delivery: m}, err
+}
+
+// decodeStrictly reads one JSON object with the fields of w alone.
+func decodeStrictly(b []byte, w any) error {
 	dec := json.NewDecoder(bytes.NewReader(b))
 	dec.DisallowUnknownFields()
-	var w wireMessage
-	if err := dec.Decode(&w); err != nil {
-		return nil, fmt.Errorf("decode message: %w", err)
+	if err := dec.Decode(w); err != nil {
+		return fmt.Errorf("decode message: %w", err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("decode message: something follows the object")
+		return errors.New("decode message: something follows the object")
+	}
+	return nil
+}
+
+func decodeControl(b []byte) (*Control, error) {
+	var w wireControl
+	if err := decodeStrictly(b, &w); err != nil {
+		return nil, err
+	}
+	switch {
+	case w.Version != messageVersion:
+		return nil, fmt.Errorf("decode message: version %d is not known", w.Version)
+	case !ValidTenant(w.Tenant):
+		return nil, fmt.Errorf("decode message: tenant %.70q", w.Tenant)
+	case !ValidID(JobPrefix, w.Job):
+		return nil, fmt.Errorf("decode message: job id %.70q", w.Job)
+	case w.Hop < 0:
+		return nil, errors.New("decode message: a negative count")
+	case w.SentAt <= 0:
+		return nil, errors.New("decode message: no time of sending")
+	}
+	return &Control{Tenant: w.Tenant, JobID: w.Job, Hop: w.Hop, SentAt: time.UnixMilli(w.SentAt).UTC()}, nil
+}
+
+// DecodeMessage is Decode for a message that carries a delivery.
+func DecodeMessage(b []byte) (*Message, error) {
+	var w wireMessage
+	if err := decodeStrictly(b, &w); err != nil {
+		return nil, err
 	}
 	switch {
 	case w.Version != messageVersion:
@@ -132,7 +207,7 @@ func DecodeMessage(b []byte) (*Message, error) {
 	m := &Message{
 		Ref:       Ref{Tenant: w.Tenant, EventID: w.EventID, EndpointID: w.EndpointID},
 		EventType: w.EventType, CreatedAt: time.UnixMilli(w.CreatedAt).UTC(),
-		Gen: w.Gen, Hop: w.Hop, Returns: w.Returns, Body: w.Body, Trace: w.Trace,
+		Gen: w.Gen, Hop: w.Hop, Returns: w.Returns, Slot: w.Slot, Body: w.Body, Trace: w.Trace,
 	}
 	if w.NotBefore != 0 {
 		m.NotBefore = time.UnixMilli(w.NotBefore).UTC()
@@ -149,9 +224,10 @@ type Received struct {
 	Raw           string
 }
 
-// Outgoing is a message to be sent.
+// Outgoing is a message to be sent: of a delivery, or of a job.
 type Outgoing struct {
 	Message *Message
+	Control *Control
 	Delay   time.Duration // whole seconds, 0 to 900
 }
 

@@ -32,6 +32,7 @@ type DeadLetterFilter struct {
 	Tenant     string
 	EndpointID string
 	EventType  string
+	Reason     string    // the failure reason, word for word
 	Since      time.Time // died at or after
 	Until      time.Time // died before
 }
@@ -49,4 +50,15 @@ type EndpointCounts struct {
 	Active   int
 	Paused   int
 	Disabled int
+}
+
+// StateQuery asks for an endpoint's deliveries in one state, in the order of
+// their events, or, of the dead, of their deaths.
+type StateQuery struct {
+	Tenant     string
+	EndpointID string
+	Status     Status    // Retrying, Held or Dead
+	Since      time.Time // of the dead: died at or after; zero: all
+	After      string    // where the page before ended; empty: from the oldest
+	Limit      int
 }

@@ -13,4 +13,17 @@ type DeliveryWrite struct {
 	DropDeadLetter string
 	// AddDeadLetter is an entry to make; nil: none.
 	AddDeadLetter *DeadLetter
+	// Hold lets the write be made only while the endpoint is not active and at
+	// that epoch, and keeps the event from expiring; nil: no such check. A
+	// delivery that is held already is held once.
+	Hold *Hold
+	// Unhold says that the row was held and is not any more: its event may
+	// expire again, unless other deliveries of it are held.
+	Unhold bool
+}
+
+// Hold is what has to be true of an endpoint for a delivery to be held.
+type Hold struct {
+	Epoch int64
+	Again bool // the row is held already, by an earlier message
 }

@@ -22,7 +22,9 @@ type Options struct {
 	Events      Events
 	Deliveries  Deliveries
 	DeadLetters DeadLetters
-	Replayer    Replayer
+	Redriver    Redriver
+	Jobs        Jobs
+	Sealer      Sealer
 	Queue       Queue
 	Counters    Counters
 	Metrics     MetricsWriter
@@ -83,14 +85,26 @@ type methods map[string]handler
 func (a *API) routes() {
 	a.route("/api/v1/webhooks", methods{"POST": a.createEndpoint, "GET": a.listEndpoints})
 	a.route("/api/v1/webhooks/{id}", methods{"GET": a.getEndpoint, "PATCH": a.changeEndpoint, "DELETE": a.deleteEndpoint})
+	a.route("/api/v1/webhooks/{id}/rotate-secret", methods{"POST": a.rotateSecret})
+	a.route("/api/v1/webhooks/{id}/test", methods{"POST": a.testEndpoint})
+	a.route("/api/v1/webhooks/{id}/pause", methods{"POST": a.pauseEndpoint})
+	a.route("/api/v1/webhooks/{id}/resume", methods{"POST": a.resumeEndpoint})
+	a.route("/api/v1/webhooks/{id}/recover", methods{"POST": a.recoverEndpoint})
 	a.route("/api/v1/events", methods{"POST": a.postEvent, "GET": a.listEvents})
+	a.route("/api/v1/events/batch", methods{"POST": a.postEvents})
 	a.route("/api/v1/events/{id}", methods{"GET": a.getEvent})
+	a.route("/api/v1/events/{id}/resend", methods{"POST": a.resendEvent})
 	a.route("/api/v1/event-types", methods{"GET": a.listEventTypes})
 	a.route("/api/v1/deliveries", methods{"GET": a.listDeliveries})
 	a.route("/api/v1/deliveries/{id}", methods{"GET": a.getDelivery})
+	a.route("/api/v1/deliveries/{id}/retry", methods{"POST": a.retryDelivery})
 	a.route("/api/v1/dlq", methods{"GET": a.listDeadLetters})
 	a.route("/api/v1/dlq/{id}", methods{"GET": a.getDeadLetter, "DELETE": a.deleteDeadLetter})
+	a.route("/api/v1/dlq/replay", methods{"POST": a.replayDeadLetters})
 	a.route("/api/v1/dlq/{id}/replay", methods{"POST": a.replayDeadLetter})
+	a.route("/api/v1/jobs", methods{"GET": a.listJobs})
+	a.route("/api/v1/jobs/{id}", methods{"GET": a.getJob})
+	a.route("/api/v1/jobs/{id}/cancel", methods{"POST": a.cancelJob})
 	a.route("/api/v1/stats", methods{"GET": a.stats})
 	a.route("/health", methods{"GET": a.health})
 	a.route("/ready", methods{"GET": a.isReady})
@@ -101,12 +115,12 @@ func (a *API) routes() {
 	a.mux.HandleFunc("/", a.handle(func(http.ResponseWriter, *http.Request) error { return errNoPath }))
 }
 
-// route registers the methods of a path, HEAD wherever there is GET, and an
-// answer to all other methods.
+// route registers a path with its methods, HEAD wherever there is GET, and an
+// answer to all other methods. The mux chooses by path alone: a path that is
+// spelt out wins over one with an id in that place, whatever the method.
 func (a *API) route(path string, m methods) {
 	var allow []string
-	for method, h := range m {
-		a.mux.HandleFunc(method+" "+path, a.handle(h))
+	for method := range m {
 		allow = append(allow, method)
 		if method == http.MethodGet {
 			allow = append(allow, http.MethodHead)
@@ -114,7 +128,14 @@ func (a *API) route(path string, m methods) {
 	}
 	slices.Sort(allow)
 	allowed := strings.Join(allow, ", ")
-	a.mux.HandleFunc(path, a.handle(func(w http.ResponseWriter, _ *http.Request) error {
+	a.mux.HandleFunc(path, a.handle(func(w http.ResponseWriter, r *http.Request) error {
+		method := r.Method
+		if method == http.MethodHead {
+			method = http.MethodGet
+		}
+		if h := m[method]; h != nil {
+			return h(w, r)
+		}
 		w.Header().Set("Allow", allowed)
 		return &problem{kind: kindMethodNotAllowed, detail: "This path takes " + allowed + "."}
 	}))

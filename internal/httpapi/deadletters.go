@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"posthorn/internal/hook"
+	"posthorn/internal/ingest"
 )
 
 // DeadLetters keeps the entries of the dead-letter list. What has expired is
@@ -18,15 +19,20 @@ type DeadLetters interface {
 	ListDeadLetters(ctx context.Context, f hook.DeadLetterFilter, p hook.Page) (entries []*hook.DeadLetter, next string, err error)
 	// DeleteDeadLetter returns hook.ErrNotFound when there is none.
 	DeleteDeadLetter(ctx context.Context, tenant, id string) error
-	CountDeadLetters(ctx context.Context, tenant string) (int, error)
+	CountDeadLetters(ctx context.Context, f hook.DeadLetterFilter) (int, error)
 }
 
-// Replayer queues the delivery of a dead letter again, with a fresh budget.
-// The entry is gone once the delivery is in the queue. hook.ErrNotFound: there
-// is no such entry; hook.ErrNotReplayable: it is no delivery, or its endpoint
-// was deleted.
-type Replayer interface {
+// Redriver sends deliveries again, each with a fresh budget of attempts.
+// hook.ErrNotFound: there is nothing of that id; hook.ErrNotReplayable: it is
+// no delivery, or its endpoint was deleted.
+type Redriver interface {
+	// Replay sends a dead letter's delivery; the entry is gone once that is in
+	// the queue.
 	Replay(ctx context.Context, tenant, id string) (deliveryID string, err error)
+	// Retry sends a delivery, whatever its state.
+	Retry(ctx context.Context, ref hook.Ref) error
+	// Resend sends an event to endpoints, whether it was sent to them or not.
+	Resend(ctx context.Context, event *hook.Event, endpointIDs []string) error
 }
 
 // deadLetterAnswer is a dead letter as callers see it. An undecodable message
@@ -147,11 +153,95 @@ func (a *API) replayDeadLetter(w http.ResponseWriter, r *http.Request) error {
 	if err := noBody(w, r); err != nil {
 		return err
 	}
-	delivery, err := a.o.Replayer.Replay(r.Context(), a.o.Tenant(r), id)
+	delivery, err := a.o.Redriver.Replay(r.Context(), a.o.Tenant(r), id)
 	if err != nil {
 		return named(err, "dead letter")
 	}
 	return a.answer(w, r, http.StatusAccepted, struct {
 		DeliveryID string `json:"delivery_id"`
 	}{delivery})
+}
+
+// replayDeadLetters sends all dead letters again that a filter lets through, or
+// says how many that would be.
+func (a *API) replayDeadLetters(w http.ResponseWriter, r *http.Request) error {
+	job := &hook.Job{Tenant: a.o.Tenant(r), Kind: hook.JobReplay}
+	filtered, dryRun := false, false
+	err := readObject(w, r, func(name, value []byte) (err error) {
+		switch field := string(name); field {
+		case "filter":
+			filtered = true
+			job.Filter, err = deadLetterFilter(job.Tenant, value)
+		case "dry_run":
+			dryRun, err = boolValue(field, value)
+		case "limit":
+			if !isNull(value) {
+				job.Limit, err = wholeNumber(field, value, 1, maxReplay)
+			}
+		case "rate":
+			if !isNull(value) {
+				job.Rate, err = number(field, value, minRate, maxReplayRate)
+			}
+		default:
+			err = unknownField(name, value)
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return err
+	case !filtered: // an empty one means all, and has to be written
+		return missing("filter")
+	case dryRun:
+		n, err := a.o.DeadLetters.CountDeadLetters(r.Context(), job.Filter)
+		if err != nil {
+			return err
+		}
+		if job.Limit > 0 {
+			n = min(n, job.Limit)
+		}
+		return a.answer(w, r, http.StatusOK, struct {
+			Matched int `json:"matched"`
+		}{n})
+	}
+	return a.startJob(w, r, job)
+}
+
+const (
+	maxReplay     = 10_000_000 // entries
+	maxReplayRate = 1000       // entries a second
+	maxReason     = 512        // bytes
+)
+
+// deadLetterFilter decodes the filter of a replay.
+func deadLetterFilter(tenant string, value []byte) (f hook.DeadLetterFilter, err error) {
+	f.Tenant = tenant
+	err = object("filter", value, func(name, value []byte) (err error) {
+		path := join("filter", name)
+		switch string(name) {
+		case "endpoint_id":
+			if f.EndpointID, err = stringValue(path, value); err == nil && !hook.ValidID(hook.EndpointPrefix, f.EndpointID) {
+				err = &hook.InvalidError{Field: path, Code: "invalid_id", Reason: "must be an endpoint's id"}
+			}
+		case "event_type":
+			if f.EventType, err = stringValue(path, value); err == nil && ingest.ValidateEventType(f.EventType) != nil {
+				err = &hook.InvalidError{Field: path, Code: "invalid_event_type", Reason: "must be 1 to 128 letters, digits, \".\", \"_\" or \"-\""}
+			}
+		case "failure_reason":
+			if f.Reason, err = stringValue(path, value); err == nil && (f.Reason == "" || len(f.Reason) > maxReason) {
+				err = &hook.InvalidError{Field: path, Code: "too_long", Reason: "must be 1 to 512 bytes long"}
+			}
+		case "since":
+			f.Since, err = timeValue(path, value)
+		case "until":
+			f.Until, err = timeValue(path, value)
+		default:
+			err = &hook.InvalidError{Field: path, Code: "unknown_field", Reason: "there is no such field here"}
+		}
+		return err
+	})
+	if err == nil && !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
+		err = &hook.InvalidError{Field: "filter.until", Code: "invalid_time", Reason: "must be after since"}
+	}
+	return f, err
 }

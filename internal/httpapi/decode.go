@@ -9,6 +9,7 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"posthorn/internal/hook"
@@ -17,12 +18,13 @@ import (
 // maxBody is the largest body of a request, in bytes.
 const maxBody = 1 << 20
 
-// readBody reads the JSON body of a request: its bytes, not yet its grammar.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+// readBody reads the JSON body of a request, of at most so many bytes: not yet
+// its grammar.
+func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	if err := checkMediaType(r.Header); err != nil {
 		return nil, err
 	}
-	b, err := readAll(w, r)
+	b, err := readAll(w, r, most)
 	if err != nil {
 		return nil, err
 	}
@@ -35,9 +37,9 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	return b, nil
 }
 
-// readAll reads a body of up to maxBody bytes.
-func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength > maxBody {
+// readAll reads a body of up to so many bytes.
+func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
+	if r.ContentLength > most {
 		// Whoever announces too much is not read: the connection ends here.
 		w.Header().Set("Connection", "close")
 		return nil, errBodyTooLarge
@@ -49,7 +51,7 @@ func readAll(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > 0 {
 		b.Grow(int(r.ContentLength) + bytes.MinRead) // with room to meet the end
 	}
-	if _, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+	if _, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, most)); err != nil {
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
 			return nil, errBodyTooLarge
 		}
@@ -80,7 +82,7 @@ func checkMediaType(h http.Header) error {
 // that it has to be. The grammar of the whole body is checked first, so member
 // gets complete JSON values.
 func readObject(w http.ResponseWriter, r *http.Request, member func(name, value []byte) error) error {
-	b, err := readBody(w, r)
+	b, err := readBody(w, r, maxBody)
 	if err != nil {
 		return err
 	}
@@ -91,9 +93,28 @@ func readObject(w http.ResponseWriter, r *http.Request, member func(name, value 
 	return object("", b, member)
 }
 
+// optionalObject is readObject for a body that may be left out.
+func optionalObject(w http.ResponseWriter, r *http.Request, member func(name, value []byte) error) error {
+	b, err := readAll(w, r, maxBody)
+	if err != nil || len(b) == 0 {
+		return err
+	}
+	if err := checkMediaType(r.Header); err != nil {
+		return err
+	}
+	if !utf8.Valid(b) {
+		return invalidJSON("the body is not valid UTF-8")
+	}
+	var v json.RawMessage
+	if err := json.Unmarshal(b, &v); err != nil {
+		return notJSON(err)
+	}
+	return object("", b, member)
+}
+
 // noBody refuses a body other than nothing or an empty object.
 func noBody(w http.ResponseWriter, r *http.Request) error {
-	b, err := readAll(w, r)
+	b, err := readAll(w, r, maxBody)
 	if err != nil || len(b) == 0 {
 		return err
 	}
@@ -206,6 +227,35 @@ func object(path string, b []byte, member func(name, value []byte) error) error 
 	}
 	if i = skipSpace(b, i+1); i < len(b) {
 		return invalidJSON(fmt.Sprintf("something follows the JSON object, at byte %d", i+1))
+	}
+	return nil
+}
+
+// array walks through a JSON array and calls item with each value, as it
+// stands. It splits the array and no more.
+func array(path string, b []byte, item func(i int, value []byte) error) error {
+	if b[0] != '[' {
+		return wrongType(path, "an array", b)
+	}
+	i := skipSpace(b, 1)
+	for n := 0; i < len(b) && b[i] != ']'; n++ {
+		if n > 0 {
+			if b[i] != ',' {
+				return badSyntax(b, i)
+			}
+			i = skipSpace(b, i+1)
+		}
+		end := skipValue(b, i)
+		if end < 0 {
+			return badSyntax(b, i)
+		}
+		if err := item(n, b[i:end]); err != nil {
+			return err
+		}
+		i = skipSpace(b, end)
+	}
+	if i == len(b) {
+		return badSyntax(b, i)
 	}
 	return nil
 }
@@ -331,6 +381,48 @@ func wholeNumber(path string, value []byte, low, high int) (int, error) {
 		return 0, &hook.InvalidError{Field: path, Code: "out_of_range", Reason: fmt.Sprintf("must be a whole number from %d to %d", low, high)}
 	}
 	return int(f), nil
+}
+
+// number decodes a value that has to be a number from low to high.
+func number(path string, value []byte, low, high float64) (float64, error) {
+	if typeOf(value) != "a number" {
+		return 0, wrongType(path, "a number", value)
+	}
+	var f float64
+	if err := json.Unmarshal(value, &f); err != nil {
+		if wrong := (*json.UnmarshalTypeError)(nil); !errors.As(err, &wrong) {
+			return 0, notJSON(err)
+		}
+		f = math.Inf(1) // a number that is too large for any range
+	}
+	if f < low || f > high {
+		return 0, &hook.InvalidError{Field: path, Code: "out_of_range", Reason: fmt.Sprintf("must be a number from %v to %v", low, high)}
+	}
+	return f, nil
+}
+
+// boolValue decodes a value that has to be true or false.
+func boolValue(path string, value []byte) (bool, error) {
+	switch string(value) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, wrongType(path, "true or false", value)
+}
+
+// timeValue decodes a value that has to be an RFC 3339 time.
+func timeValue(path string, value []byte) (time.Time, error) {
+	s, err := stringValue(path, value)
+	if err != nil {
+		return time.Time{}, err
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, &hook.InvalidError{Field: path, Code: "invalid_time", Reason: `must be an RFC 3339 time, such as "2026-11-24T12:00:00Z"`}
+	}
+	return t.UTC(), nil
 }
 
 // stringList decodes a value that has to be an array of strings.

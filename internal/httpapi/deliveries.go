@@ -64,6 +64,28 @@ func (a *API) answerDelivery(d *hook.Delivery) deliveryAnswer {
 	return shown
 }
 
+// waitingFor says what a delivery waits for, as its endpoint stands: nothing is
+// recorded of a wait that uses no attempt.
+func (a *API) waitingFor(ctx context.Context, d *hook.Delivery) (text, error) {
+	if d.Status != hook.Queued && d.Status != hook.Retrying {
+		return "", nil
+	}
+	now := a.o.Now()
+	state, err := a.o.Endpoints.EndpointState(ctx, d.Tenant, d.EndpointID)
+	switch {
+	case err != nil:
+		return "", err
+	case !state.OpenUntil.IsZero():
+		return "breaker", nil
+	case d.NextAttemptAt.After(now):
+		return "backoff", nil
+	case state.NextSlot.Sub(now) > time.Second: // more is waiting than a second's worth
+		return "rate_limit", nil
+	default:
+		return "", nil
+	}
+}
+
 func answerAttempt(t hook.Attempt) attemptAnswer {
 	shown := attemptAnswer{
 		Number: t.Number, At: moment(t.At), DurationMS: float64(t.Duration.Microseconds()) / 1000, Error: text(t.Error),
@@ -94,7 +116,27 @@ func (a *API) getDelivery(w http.ResponseWriter, r *http.Request) error {
 	}
 	shown := a.answerDelivery(d)
 	shown.AttemptLog = &log
+	if shown.WaitingFor, err = a.waitingFor(r.Context(), d); err != nil {
+		return err
+	}
 	return a.answer(w, r, http.StatusOK, shown)
+}
+
+// retryDelivery sends a delivery again, whatever its state.
+func (a *API) retryDelivery(w http.ResponseWriter, r *http.Request) error {
+	ref, err := hook.ParseDeliveryID(a.o.Tenant(r), r.PathValue("id"))
+	if err != nil {
+		return named(err, "delivery")
+	}
+	if err := noBody(w, r); err != nil {
+		return err
+	}
+	if err := a.o.Redriver.Retry(r.Context(), ref); err != nil {
+		return named(err, "delivery")
+	}
+	return a.answer(w, r, http.StatusAccepted, struct {
+		DeliveryID string `json:"delivery_id"`
+	}{ref.ID()})
 }
 
 // delivery returns the record of a delivery, or, without one, what its event
@@ -111,7 +153,11 @@ func (a *API) delivery(ctx context.Context, ref hook.Ref) (*hook.Delivery, error
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(e.EndpointIDs, ref.EndpointID) {
+	targets, err := a.o.Events.AllTargets(ctx, e)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains(targets, ref.EndpointID) {
 		return nil, notFound("delivery")
 	}
 	return queued(e, ref.EndpointID), nil
@@ -181,7 +227,11 @@ func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	from.id, from.prefix = func(d *hook.Delivery) string { return d.EndpointID }, hook.EndpointPrefix
-	from.fetch = a.ofEvent(e, f)
+	targets, err := a.o.Events.AllTargets(r.Context(), e)
+	if err != nil {
+		return err
+	}
+	from.fetch = a.ofEvent(e, targets, f)
 	return writeList(a, w, r, q, from)
 }
 
@@ -190,10 +240,10 @@ var statuses = []hook.Status{hook.Queued, hook.Retrying, hook.Delivered, hook.De
 // ofEvent lists the deliveries of one event: that of the newest endpoint first,
 // since they were all made at the same moment. A page starts after an
 // endpoint's id.
-func (a *API) ofEvent(e *hook.Event, f hook.DeliveryFilter) func(context.Context, hook.Page) ([]*hook.Delivery, string, error) {
-	refs := make([]hook.Ref, 0, len(e.EndpointIDs))
+func (a *API) ofEvent(e *hook.Event, targets []string, f hook.DeliveryFilter) func(context.Context, hook.Page) ([]*hook.Delivery, string, error) {
+	refs := make([]hook.Ref, 0, len(targets))
 	if (f.EventType == "" || f.EventType == e.Type) && within(e.CreatedAt, f.Since, f.Until) {
-		for _, endpoint := range e.EndpointIDs {
+		for _, endpoint := range targets {
 			refs = append(refs, e.Ref(endpoint))
 		}
 	}

@@ -11,15 +11,20 @@ import (
 	"posthorn/internal/ingest"
 )
 
-// Ingest accepts events; see ingest.Ingester.Accept.
+// Ingest accepts events; see ingest.Ingester.
 type Ingest interface {
 	Accept(ctx context.Context, tenant string, req ingest.Request) (ingest.Accepted, error)
+	AcceptBatch(ctx context.Context, tenant string, reqs []ingest.Request) []ingest.Result
+	// Test sends a test event to one endpoint.
+	Test(ctx context.Context, e *hook.Endpoint) (ingest.Accepted, error)
 }
 
 // Events reads what was accepted. What has expired is not there.
 type Events interface {
 	// Event returns hook.ErrNotFound when there is none.
 	Event(ctx context.Context, tenant, id string) (*hook.Event, error)
+	// AllTargets returns the ids of all endpoints that the event matched.
+	AllTargets(ctx context.Context, e *hook.Event) ([]string, error)
 	ListEvents(ctx context.Context, f hook.EventFilter, p hook.Page) (events []*hook.Event, next string, err error)
 }
 
@@ -27,7 +32,7 @@ type Events interface {
 const maxListed = 100
 
 func (a *API) postEvent(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(w, r)
+	body, err := readBody(w, r, maxBody)
 	if err != nil {
 		return err
 	}
@@ -51,11 +56,43 @@ func (a *API) postEvent(w http.ResponseWriter, r *http.Request) error {
 
 const keyHeader = "Idempotency-Key"
 
-// decodeEvent reads the body of POST /api/v1/events and the header that goes
-// with it. The payload is cut out, not decoded: its grammar is for ingest to
-// check. idField is where the producer's id was given.
+// decodeEvent reads the body of POST /api/v1/events and the headers that go
+// with it. idField is where the producer's id was given.
 func decodeEvent(body []byte, header http.Header) (req ingest.Request, idField string, err error) {
-	var hasType, hasID bool
+	req, hasID, err := decodeFields(body)
+	if err != nil {
+		return req, "", err
+	}
+	req.Trace = header.Get("Traceparent")
+
+	idField = "id"
+	if keys := header.Values(keyHeader); len(keys) > 0 {
+		// Several are one list (RFC 9110, section 5.3), which API Gateway makes of them.
+		key := strings.Join(keys, ",")
+		if hasID && key != req.ProducerID {
+			return req, "", &hook.InvalidError{Field: "id", Code: "idempotency_key_mismatch", Reason: "differs from the Idempotency-Key; they are the same thing"}
+		}
+		if !hasID {
+			idField = keyHeader
+		}
+		hasID = true
+		req.ProducerID = key
+	}
+	if hasID && req.ProducerID == "" {
+		return req, "", emptyKey(idField)
+	}
+	return req, idField, nil
+}
+
+func emptyKey(field string) error {
+	return &hook.InvalidError{Field: field, Code: "invalid_idempotency_key", Reason: "must be 1 to 255 printable ASCII characters"}
+}
+
+// decodeFields reads an event's own fields. The payload is cut out, not
+// decoded: its grammar is for ingest to check. hasID says that the producer's
+// id was given.
+func decodeFields(body []byte) (req ingest.Request, hasID bool, err error) {
+	var hasType bool
 	err = object("", body, func(name, value []byte) (err error) {
 		switch string(name) {
 		case "event_type":
@@ -78,31 +115,13 @@ func decodeEvent(body []byte, header http.Header) (req ingest.Request, idField s
 	})
 	switch {
 	case err != nil:
-		return req, "", err
+		return req, false, err
 	case !hasType:
-		return req, "", missing("event_type")
+		return req, false, missing("event_type")
 	case req.Payload == nil:
-		return req, "", missing("payload")
+		return req, false, missing("payload")
 	}
-	req.Trace = header.Get("Traceparent")
-
-	idField = "id"
-	if keys := header.Values(keyHeader); len(keys) > 0 {
-		// Several are one list (RFC 9110, section 5.3), which API Gateway makes of them.
-		key := strings.Join(keys, ",")
-		if hasID && key != req.ProducerID {
-			return req, "", &hook.InvalidError{Field: "id", Code: "idempotency_key_mismatch", Reason: "differs from the Idempotency-Key; they are the same thing"}
-		}
-		if !hasID {
-			idField = keyHeader
-		}
-		hasID = true
-		req.ProducerID = key
-	}
-	if hasID && req.ProducerID == "" {
-		return req, "", &hook.InvalidError{Field: idField, Code: "invalid_idempotency_key", Reason: "must be 1 to 255 printable ASCII characters"}
-	}
-	return req, idField, nil
+	return req, hasID, nil
 }
 
 // appendEvent writes an event as callers see it. By hand, since it is the
@@ -135,7 +154,7 @@ func appendEvent(b []byte, e *hook.Event, withPayload bool) []byte {
 		b = append(b, `"}`...)
 	}
 	b = append(b, `],"deliveries_total":`...)
-	b = strconv.AppendInt(b, int64(len(e.EndpointIDs)), 10)
+	b = strconv.AppendInt(b, int64(e.Targets), 10)
 	if withPayload {
 		b = append(b, `,"payload":`...)
 		b = append(b, payloadOf(e)...)
@@ -190,4 +209,76 @@ func (a *API) listEvents(w http.ResponseWriter, r *http.Request) error {
 			return out, nil
 		},
 	})
+}
+
+// resendEvent sends an event again: to one endpoint, or to all that match it
+// now.
+func (a *API) resendEvent(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, hook.EventPrefix, "event")
+	if err != nil {
+		return err
+	}
+	endpointID := ""
+	err = optionalObject(w, r, func(name, value []byte) (err error) {
+		if string(name) != "endpoint_id" {
+			return unknownField(name, value)
+		}
+		if isNull(value) {
+			return nil
+		}
+		if endpointID, err = stringValue("endpoint_id", value); err == nil && !hook.ValidID(hook.EndpointPrefix, endpointID) {
+			err = &problem{kind: kindNotFound, field: "endpoint_id", detail: "There is no such endpoint."}
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	event, err := a.o.Events.Event(r.Context(), a.o.Tenant(r), id)
+	if err != nil {
+		return named(err, "event")
+	}
+	if endpointID != "" {
+		if _, err := a.o.Endpoints.Endpoint(r.Context(), event.Tenant, endpointID); errors.Is(err, hook.ErrNotFound) {
+			return &problem{kind: kindNotFound, field: "endpoint_id", detail: "There is no such endpoint."}
+		} else if err != nil {
+			return err
+		}
+		if err := a.o.Redriver.Resend(r.Context(), event, []string{endpointID}); err != nil {
+			return err
+		}
+		return a.answerResent(w, r, event, []string{endpointID})
+	}
+	set, err := a.o.Endpoints.EndpointSet(r.Context(), event.Tenant)
+	if err != nil {
+		return err
+	}
+	var ids []string
+	for _, e := range set.Endpoints {
+		if e.Matches(event.Type) {
+			ids = append(ids, e.ID)
+		}
+	}
+	now := ids[:min(len(ids), hook.MaxInlineTargets)]
+	if err := a.o.Redriver.Resend(r.Context(), event, now); err != nil {
+		return err
+	}
+	if len(ids) > len(now) {
+		err := a.o.Jobs.Start(r.Context(), &hook.Job{
+			Tenant: event.Tenant, Kind: hook.JobFanOut, EventID: event.ID, Resend: true, Cursor: now[len(now)-1], Total: len(ids) - len(now),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return a.answerResent(w, r, event, ids)
+}
+
+// answerResent answers as a POST of the event would, with the deliveries that
+// are made now.
+func (a *API) answerResent(w http.ResponseWriter, r *http.Request, e *hook.Event, endpointIDs []string) error {
+	sent := *e
+	sent.EndpointIDs, sent.Targets = endpointIDs, len(endpointIDs)
+	a.write(w, r, http.StatusAccepted, "application/json", appendEvent(nil, &sent, false))
+	return nil
 }

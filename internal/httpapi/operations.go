@@ -99,7 +99,9 @@ func (a *API) stats(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	wg.Go(func() { depths, errs[0] = a.o.Queue.Depths(ctx) })
 	wg.Go(func() { endpoints, errs[1] = a.o.Endpoints.EndpointCounts(ctx) })
-	wg.Go(func() { entries, errs[2] = a.o.DeadLetters.CountDeadLetters(ctx, a.o.Tenant(r)) })
+	wg.Go(func() {
+		entries, errs[2] = a.o.DeadLetters.CountDeadLetters(ctx, hook.DeadLetterFilter{Tenant: a.o.Tenant(r)})
+	})
 	wg.Go(func() { counts, errs[3] = a.o.Counters.Counts(ctx) })
 	wg.Wait()
 	if err := errors.Join(errs[:]...); err != nil {

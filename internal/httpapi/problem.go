@@ -28,6 +28,8 @@ var (
 	kindConflict         = kind{status: http.StatusConflict, code: "conflict", detail: "It was changed by somebody else at the same time. Try again."}
 	kindKeyReused        = kind{status: http.StatusConflict, code: "idempotency_key_reused", detail: "This idempotency key was used before, for another event type or payload."}
 	kindNotReplayable    = kind{status: http.StatusConflict, code: "not_replayable", detail: "This entry cannot be replayed: it is no delivery, or its endpoint or event is gone."}
+	kindNotCancellable   = kind{status: http.StatusConflict, code: "not_cancellable", detail: "This job cannot be cancelled: it is over, or has to be done."}
+	kindTooManySecrets   = kind{status: http.StatusConflict, code: "too_many_secrets", detail: "Five secrets sign at the moment, as many as may. Wait until one of them has expired, or rotate with an overlap of 0."}
 	kindPayloadTooLarge  = kind{status: http.StatusRequestEntityTooLarge, code: "payload_too_large", detail: "The payload is over 256 KB."}
 	kindBodyTooLarge     = kind{status: http.StatusRequestEntityTooLarge, code: "body_too_large", detail: "The body is over 1 MB."}
 	kindMediaType        = kind{status: http.StatusUnsupportedMediaType, code: "unsupported_media_type", detail: "The body has to be sent as Content-Type: application/json, in UTF-8 and without a Content-Encoding."}
@@ -67,6 +69,8 @@ func kindOf(err error) (k kind, field, detail string) {
 		{hook.ErrConflict, kindConflict, ""},
 		{hook.ErrKeyReused, kindKeyReused, ""},
 		{hook.ErrNotReplayable, kindNotReplayable, ""},
+		{hook.ErrNotCancellable, kindNotCancellable, ""},
+		{hook.ErrTooManySecrets, kindTooManySecrets, ""},
 		{hook.ErrQueueFull, kindQueueFull, ""},
 		{ingest.ErrTooLarge, kindPayloadTooLarge, "payload"},
 	} {
@@ -91,7 +95,10 @@ type problem struct {
 	kind   kind
 	field  string
 	detail string // for the caller; empty: the kind's
+	cause  error  // for the log; nil: none but itself
 }
+
+func (p *problem) Unwrap() error { return p.cause }
 
 func (p *problem) Error() string {
 	if p.detail == "" {
@@ -119,28 +126,59 @@ func named(err error, what string) error {
 	return err
 }
 
+// ignore passes an error on, unless it is of that kind.
+func ignore(err, kind error) error {
+	if errors.Is(err, kind) {
+		return nil
+	}
+	return err
+}
+
 // fail answers with a problem document (RFC 9457). A failure of ours is logged
 // with an id that the caller gets to see; what failed stays in the log.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, start time.Time, err error) {
-	k, field, detail := kindOf(err)
-	if detail == "" {
-		detail = k.detail
-	}
+	k, _, _ := kindOf(err)
 	if k.status >= http.StatusInternalServerError {
-		now := a.o.Now()
-		id := a.o.NewID("req_", now)
-		w.Header().Set("X-Request-Id", id)
-		level := slog.LevelError
-		if errors.Is(r.Context().Err(), context.Canceled) {
-			level = slog.LevelWarn // the caller has gone
-		}
-		a.o.Log.LogAttrs(r.Context(), level, "request failed",
-			slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
-			slog.Int("status", k.status), slog.String("code", k.code), slog.String("error", err.Error()),
-			slog.Float64("duration_ms", float64(now.Sub(start).Microseconds())/1000))
+		w.Header().Set("X-Request-Id", a.logFailure(r, k, start, err))
 	}
 	if k.retryAfter > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(k.retryAfter/time.Second)))
+	}
+	a.write(w, r, k.status, "application/problem+json", a.document(r, err))
+}
+
+// problemOf is a problem document among other answers.
+func (a *API) problemOf(r *http.Request, err error) []byte {
+	if k, _, _ := kindOf(err); k.status >= http.StatusInternalServerError {
+		a.logFailure(r, k, a.o.Now(), err)
+	}
+	return a.document(r, err)
+}
+
+// logFailure logs a failure of ours, and returns the id it is found by.
+func (a *API) logFailure(r *http.Request, k kind, start time.Time, err error) (id string) {
+	now := a.o.Now()
+	id = a.o.NewID("req_", now)
+	level := slog.LevelError
+	if errors.Is(r.Context().Err(), context.Canceled) {
+		level = slog.LevelWarn // the caller has gone
+	}
+	cause := err
+	if p := (*problem)(nil); errors.As(err, &p) && p.cause != nil {
+		cause = p.cause
+	}
+	a.o.Log.LogAttrs(r.Context(), level, "request failed",
+		slog.String("request_id", id), slog.String("method", r.Method), slog.String("path", r.URL.Path),
+		slog.Int("status", k.status), slog.String("code", k.code), slog.String("error", cause.Error()),
+		slog.Float64("duration_ms", float64(now.Sub(start).Microseconds())/1000))
+	return id
+}
+
+// document writes an error as a caller sees it.
+func (a *API) document(r *http.Request, err error) []byte {
+	k, field, detail := kindOf(err)
+	if detail == "" {
+		detail = k.detail
 	}
 	body, encodeErr := encode(struct {
 		Type   string `json:"type"`
@@ -153,5 +191,5 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, start time.Time, err 
 	if encodeErr != nil {
 		a.o.Log.LogAttrs(r.Context(), slog.LevelError, "problem not encoded", slog.String("error", encodeErr.Error()))
 	}
-	a.write(w, r, k.status, "application/problem+json", body)
+	return body
 }

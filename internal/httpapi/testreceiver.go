@@ -2,7 +2,9 @@ package httpapi
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 
 	"posthorn/internal/hook"
 )
@@ -11,7 +13,7 @@ import (
 // that is signed with its endpoint's secret. Which endpoint that is stands in
 // the delivery's id, X-Webhook-Delivery.
 func (a *API) receiveTest(w http.ResponseWriter, r *http.Request) error {
-	body, err := readAll(w, r)
+	body, err := readAll(w, r, maxBody)
 	if err != nil {
 		return err
 	}
@@ -44,14 +46,19 @@ func (a *API) secretsOf(r *http.Request) ([]string, error) {
 		return nil, err
 	}
 	// Those that sign: when all have expired, the newest still does.
-	secrets := make([]string, 0, len(e.Secrets))
-	for _, s := range e.Secrets {
-		if s.ExpiresAt.IsZero() || s.ExpiresAt.After(a.o.Now()) {
-			secrets = append(secrets, s.Value)
-		}
+	signing := slices.DeleteFunc(slices.Clone(e.Secrets), func(s hook.SealedSecret) bool {
+		return !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(a.o.Now())
+	})
+	if len(signing) == 0 {
+		signing = e.Secrets[:min(len(e.Secrets), 1)]
 	}
-	if len(secrets) == 0 && len(e.Secrets) > 0 {
-		secrets = append(secrets, e.Secrets[0].Value)
+	secrets := make([]string, len(signing))
+	for i, s := range signing {
+		plain, err := a.o.Sealer.Open(r.Context(), e.Tenant, e.ID, s.Sealed)
+		if err != nil {
+			return nil, fmt.Errorf("open a secret of %s: %w", e.ID, err)
+		}
+		secrets[i] = string(plain)
 	}
 	return secrets, nil
 }

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"slices"
@@ -20,9 +21,13 @@ const (
 	maxSecret        = 256 // characters
 	minWhsecKey      = 24  // bytes behind "whsec_" (Standard Webhooks 1.0.0)
 	maxWhsecKey      = 64
-	maxRetries       = 20   // after the first attempt
-	minTimeout       = 1    // seconds, whole ones
-	maxTimeout       = 30   // seconds
+	maxRetries       = 20  // after the first attempt
+	minTimeout       = 1   // seconds, whole ones
+	maxTimeout       = 30  // seconds
+	minRate          = 0.1 // deliveries a second
+	maxRate          = 10_000
+	maxHeaders       = 20
+	maxHeaderValue   = 1024 // bytes
 	maxDescription   = 1000 // characters
 	maxMetadata      = 20   // pairs
 	maxMetadataKey   = 64   // characters
@@ -31,45 +36,135 @@ const (
 	defaultTimeout = 30 * time.Second
 )
 
-// newEndpointField decodes one field of a registration into what it does to the
-// endpoint.
-func (a *API) newEndpointField(name, value []byte) (change func(*hook.Endpoint), err error) {
+// endpointFields is what a caller has said of an endpoint.
+type endpointFields struct {
+	changes []func(*hook.Endpoint)
+	secret  string        // plain; empty: not said
+	headers []plainHeader // of hasHeaders
+	// hasHeaders says that the headers are to be those of headers, and no other.
+	hasHeaders bool
+}
+
+// plainHeader is a header of the caller's own; keep stands for the value that
+// is there.
+type plainHeader struct {
+	name, value string
+	keep        bool
+}
+
+// newField decodes one field of a registration.
+func (f *endpointFields) newField(a *API, name, value []byte) error {
 	if string(name) != "secret" {
-		return a.endpointField(name, value)
+		return f.field(a, name, value)
 	}
 	if isNull(value) {
-		return func(*hook.Endpoint) {}, nil // one is made
+		return nil // one is made
 	}
+	secret, err := secretValue(value)
+	f.secret = secret
+	return err
+}
+
+// secretValue decodes a secret of the caller's own.
+func secretValue(value []byte) (string, error) {
 	secret, err := stringValue("secret", value)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if n := utf8.RuneCountInString(secret); n < minSecret || n > maxSecret || strings.ContainsFunc(secret, unprintable) {
-		return nil, &hook.InvalidError{Field: "secret", Code: "invalid_secret", Reason: "must be 8 to 256 printable characters"}
+		return "", &hook.InvalidError{Field: "secret", Code: "invalid_secret", Reason: "must be 8 to 256 printable characters"}
 	}
 	// Standard Webhooks says what follows the prefix. What cannot be decoded
 	// would sign with another key than its receiver takes it for.
 	if encoded, ok := strings.CutPrefix(secret, "whsec_"); ok {
 		if key, err := base64.StdEncoding.DecodeString(encoded); err != nil || len(key) < minWhsecKey || len(key) > maxWhsecKey {
-			return nil, &hook.InvalidError{Field: "secret", Code: "invalid_secret", Reason: `must have the base64 of 24 to 64 bytes behind "whsec_"`}
+			return "", &hook.InvalidError{Field: "secret", Code: "invalid_secret", Reason: `must have the base64 of 24 to 64 bytes behind "whsec_"`}
 		}
 	}
-	return func(e *hook.Endpoint) { e.Secrets = []hook.Secret{{Value: secret}} }, nil
+	return secret, nil
 }
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
-// changedEndpointField is newEndpointField for a change of an endpoint, which
-// takes less.
-func (a *API) changedEndpointField(name, value []byte) (change func(*hook.Endpoint), err error) {
+// changedField is newField for a change of an endpoint, which takes less.
+func (f *endpointFields) changedField(a *API, name, value []byte) error {
 	switch field := string(name); field {
 	case "secret", "id", "status", "status_reason", "created_at", "updated_at":
-		return nil, &hook.InvalidError{Field: field, Code: "read_only_field", Reason: "cannot be changed"}
+		return &hook.InvalidError{Field: field, Code: "read_only_field", Reason: "cannot be changed"}
 	}
-	return a.endpointField(name, value)
+	return f.field(a, name, value)
 }
 
-// endpointField decodes a field that can be set and changed. null is the
+// field decodes a field that can be set and changed.
+func (f *endpointFields) field(a *API, name, value []byte) error {
+	if string(name) == "headers" {
+		headers, err := headersValue(value)
+		f.headers, f.hasHeaders = headers, true
+		return err
+	}
+	change, err := a.endpointField(name, value)
+	if err != nil {
+		return err
+	}
+	f.changes = append(f.changes, change)
+	return nil
+}
+
+// seal seals what is secret for an endpoint, and adds it to the changes. It
+// comes when everything has been found valid.
+func (f *endpointFields) seal(ctx context.Context, a *API, tenant, id string) error {
+	if f.secret != "" {
+		sealed, err := a.o.Sealer.Seal(ctx, tenant, id, []byte(f.secret))
+		if err != nil {
+			return fmt.Errorf("seal secret: %w", err)
+		}
+		f.changes = append(f.changes, func(e *hook.Endpoint) { e.Secrets = []hook.SealedSecret{{Sealed: sealed}} })
+	}
+	if !f.hasHeaders {
+		return nil
+	}
+	headers := make([]hook.SealedHeader, len(f.headers))
+	for i, h := range f.headers {
+		headers[i].Name = h.name
+		if h.keep {
+			continue
+		}
+		sealed, err := a.o.Sealer.Seal(ctx, tenant, id, []byte(h.value))
+		if err != nil {
+			return fmt.Errorf("seal header %s: %w", h.name, err)
+		}
+		headers[i].Sealed = sealed
+	}
+	f.changes = append(f.changes, func(e *hook.Endpoint) { e.Headers = kept(headers, e.Headers) })
+	return nil
+}
+
+// check refuses to keep a header's value where there is none.
+func (f *endpointFields) check(e *hook.Endpoint) error {
+	for _, h := range f.headers {
+		there := slices.ContainsFunc(e.Headers, func(old hook.SealedHeader) bool { return old.Name == h.name })
+		if h.keep && !there {
+			return &hook.InvalidError{Field: "headers." + h.name, Code: "invalid_headers", Reason: `is "***", which stands for a value that is there, and there is none`}
+		}
+	}
+	return nil
+}
+
+// kept returns headers with those values filled in that are to stay as they
+// are.
+func kept(headers, before []hook.SealedHeader) []hook.SealedHeader {
+	filled := slices.Clone(headers)
+	for i := range filled {
+		for _, old := range before {
+			if filled[i].Sealed == nil && old.Name == filled[i].Name {
+				filled[i].Sealed = old.Sealed
+			}
+		}
+	}
+	return filled
+}
+
+// endpointField decodes a field whose value is kept as it is. null is the
 // default where a field has one.
 func (a *API) endpointField(name, value []byte) (change func(*hook.Endpoint), err error) {
 	switch string(name) {
@@ -91,6 +186,12 @@ func (a *API) endpointField(name, value []byte) (change func(*hook.Endpoint), er
 		}
 		seconds, err := wholeNumber("timeout", value, minTimeout, maxTimeout)
 		return func(e *hook.Endpoint) { e.Timeout = time.Duration(seconds) * time.Second }, err
+	case "rate_limit":
+		if isNull(value) {
+			return func(e *hook.Endpoint) { e.RateLimit = 0 }, nil
+		}
+		rate, err := number("rate_limit", value, minRate, maxRate)
+		return func(e *hook.Endpoint) { e.RateLimit = rate }, err
 	case "retry_policy":
 		policy, err := a.policyValue(value)
 		return func(e *hook.Endpoint) { e.RetryPolicy = policy }, err

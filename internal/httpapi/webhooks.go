@@ -20,8 +20,19 @@ type Endpoints interface {
 	UpdateEndpoint(ctx context.Context, tenant, id string, change func(*hook.Endpoint) error) (*hook.Endpoint, error)
 	DeleteEndpoint(ctx context.Context, tenant, id string) error
 	ListEndpoints(ctx context.Context, tenant string, p hook.Page) (endpoints []*hook.Endpoint, next string, err error)
+	// EndpointSet returns all of a tenant's, which are not to be changed.
+	EndpointSet(ctx context.Context, tenant string) (*hook.EndpointSet, error)
+	// EndpointState reads what deliveries have shown of an endpoint; the zero
+	// state where that is nothing.
+	EndpointState(ctx context.Context, tenant, id string) (hook.EndpointState, error)
 	// EndpointCounts counts those of all tenants.
 	EndpointCounts(ctx context.Context) (hook.EndpointCounts, error)
+}
+
+// Sealer seals what is secret of an endpoint, and opens it.
+type Sealer interface {
+	Seal(ctx context.Context, tenant, endpointID string, plain []byte) ([]byte, error)
+	Open(ctx context.Context, tenant, endpointID string, sealed []byte) ([]byte, error)
 }
 
 // endpointAnswer is an endpoint as callers see it. Its secret is in the answer
@@ -34,6 +45,8 @@ type endpointAnswer struct {
 	Timeout      float64             `json:"timeout"` // seconds
 	RetryPolicy  text                `json:"retry_policy"`
 	Description  string              `json:"description"`
+	Headers      map[string]string   `json:"headers"`
+	RateLimit    *float64            `json:"rate_limit"` // deliveries a second
 	Metadata     map[string]string   `json:"metadata"`
 	Status       hook.EndpointStatus `json:"status"`
 	StatusReason text                `json:"status_reason"`
@@ -47,9 +60,17 @@ func answerEndpoint(e *hook.Endpoint) endpointAnswer {
 	if metadata == nil {
 		metadata = map[string]string{}
 	}
+	headers := make(map[string]string, len(e.Headers))
+	for _, h := range e.Headers {
+		headers[h.Name] = hiddenValue
+	}
+	var rate *float64
+	if e.RateLimit > 0 {
+		rate = &e.RateLimit
+	}
 	return endpointAnswer{
 		ID: e.ID, URL: e.URL, Events: e.Filters, MaxRetries: e.MaxRetries, Timeout: e.Timeout.Seconds(),
-		RetryPolicy: text(e.RetryPolicy), Description: e.Description, Metadata: metadata,
+		RetryPolicy: text(e.RetryPolicy), Description: e.Description, Headers: headers, RateLimit: rate, Metadata: metadata,
 		Status: e.Status, StatusReason: text(e.StatusReason), CreatedAt: moment(e.CreatedAt), UpdatedAt: moment(e.UpdatedAt),
 	}
 }
@@ -60,15 +81,13 @@ func (a *API) createEndpoint(w http.ResponseWriter, r *http.Request) error {
 	e := &hook.Endpoint{
 		ID: id, Tenant: a.o.Tenant(r), Timeout: defaultTimeout, Status: hook.EndpointActive, CreatedAt: at, UpdatedAt: at,
 	}
-	err := readObject(w, r, func(name, value []byte) error {
-		change, err := a.newEndpointField(name, value)
-		if err == nil {
-			change(e)
-		}
-		return err
-	})
+	var f endpointFields
+	err := readObject(w, r, func(name, value []byte) error { return f.newField(a, name, value) })
 	if err != nil {
 		return err
+	}
+	for _, change := range f.changes {
+		change(e)
 	}
 	switch {
 	case e.URL == "":
@@ -76,19 +95,27 @@ func (a *API) createEndpoint(w http.ResponseWriter, r *http.Request) error {
 	case len(e.Filters) == 0:
 		return missing("events")
 	}
-	if len(e.Secrets) == 0 {
-		secret, err := a.o.NewSecret()
-		if err != nil {
+	if err := f.check(e); err != nil {
+		return err
+	}
+	if f.secret == "" {
+		if f.secret, err = a.o.NewSecret(); err != nil {
 			return err
 		}
-		e.Secrets = []hook.Secret{{Value: secret}}
+	}
+	f.changes = nil
+	if err := f.seal(r.Context(), a, e.Tenant, e.ID); err != nil {
+		return err
+	}
+	for _, change := range f.changes {
+		change(e)
 	}
 	if err := a.o.Endpoints.CreateEndpoint(r.Context(), e); err != nil {
 		return err
 	}
 	a.logChange(r, "endpoint created", e.ID)
 	shown := answerEndpoint(e)
-	shown.Secret = e.Secrets[0].Value
+	shown.Secret = f.secret
 	w.Header().Set("Location", "/api/v1/webhooks/"+e.ID)
 	return a.answer(w, r, http.StatusCreated, shown)
 }
@@ -119,21 +146,23 @@ func (a *API) changeEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var changes []func(*hook.Endpoint)
-	err = readObject(w, r, func(name, value []byte) error {
-		change, err := a.changedEndpointField(name, value)
-		changes = append(changes, change)
-		return err
-	})
+	var f endpointFields
+	err = readObject(w, r, func(name, value []byte) error { return f.changedField(a, name, value) })
 	if err != nil {
 		return err
 	}
-	if len(changes) == 0 {
+	if len(f.changes) == 0 && !f.hasHeaders {
 		return a.getEndpoint(w, r)
+	}
+	if err := f.seal(r.Context(), a, a.o.Tenant(r), id); err != nil {
+		return err
 	}
 	now := a.o.Now().UTC().Truncate(time.Millisecond)
 	e, err := a.o.Endpoints.UpdateEndpoint(r.Context(), a.o.Tenant(r), id, func(e *hook.Endpoint) error {
-		for _, change := range changes {
+		if err := f.check(e); err != nil {
+			return err
+		}
+		for _, change := range f.changes {
 			change(e)
 		}
 		e.UpdatedAt = now
@@ -151,7 +180,16 @@ func (a *API) deleteEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.o.Endpoints.DeleteEndpoint(r.Context(), a.o.Tenant(r), id); err != nil {
+	tenant := a.o.Tenant(r)
+	if _, err := a.o.Endpoints.Endpoint(r.Context(), tenant, id); err != nil {
+		return named(err, "endpoint")
+	}
+	// The job that cancels what is held comes first: it waits for the endpoint
+	// to be gone, and nothing would start it afterwards.
+	if err := a.o.Jobs.Start(r.Context(), &hook.Job{Tenant: tenant, Kind: hook.JobCancel, EndpointID: id}); err != nil {
+		return err
+	}
+	if err := a.o.Endpoints.DeleteEndpoint(r.Context(), tenant, id); err != nil {
 		return named(err, "endpoint")
 	}
 	a.logChange(r, "endpoint deleted", id)

@@ -19,6 +19,7 @@ type Source struct {
 	mu        sync.Mutex
 	entropy   io.Reader
 	monotonic *ulid.MonotonicEntropy
+	last      ulid.ULID // the highest one of its millisecond, when it was made
 }
 
 // NewSource returns a Source that draws from crypto/rand.
@@ -35,16 +36,69 @@ func newSource(entropy io.Reader) *Source {
 func (s *Source) New(prefix string, at time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return encode(prefix, s.next(at))
+}
+
+// next returns the next ULID of a moment. The lock is held.
+func (s *Source) next(at time.Time) ulid.ULID {
+	for {
+		if u := s.draw(at); s.above(u) {
+			s.last = u
+			return u
+		}
+	}
+}
+
+// above says whether a ULID is above the last one, if that is of the same
+// millisecond. The lock is held.
+func (s *Source) above(u ulid.ULID) bool {
+	return u.Time() != s.last.Time() || u.Compare(s.last) > 0
+}
+
+// draw returns a ULID above the one drawn before, if that was of the same
+// millisecond. The lock is held.
+func (s *Source) draw(at time.Time) ulid.ULID {
 	u := withTime(at)
 	if s.monotonic.MonotonicRead(u.Time(), u[6:]) != nil {
 		// The millisecond's numbers ran out (crypto/rand itself does not fail):
 		// begin again at another random one.
-		s.monotonic = ulid.Monotonic(s.entropy, 0)
+		s.monotonic, s.last = ulid.Monotonic(s.entropy, 0), ulid.ULID{}
 		if err := s.monotonic.MonotonicRead(u.Time(), u[6:]); err != nil {
 			panic("id: no entropy: " + err.Error())
 		}
 	}
-	return encode(prefix, u)
+	return u
+}
+
+// MaxBatch is how many ids NewBatch makes at most: what seven bits count.
+const MaxBatch = 1 << 7
+
+// NewBatch returns n ids, 1 to MaxBatch, of the moment at, in ascending order:
+// they are the same but for their lowest seven bits, which count from 0. What
+// New returns is in no batch.
+func (s *Source) NewBatch(prefix string, at time.Time, n int) []string {
+	if n == 1 {
+		return []string{s.New(prefix, at)}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	const low = len(ulid.ULID{}) - 1
+	var u ulid.ULID
+	for {
+		u = s.draw(at)
+		if u[low] &^= MaxBatch - 1; s.above(u) {
+			break
+		}
+	}
+	ids := make([]string, n)
+	base := u[low]
+	for i := range ids {
+		u[low] = base | byte(i)
+		ids[i] = encode(prefix, u)
+	}
+	u[low] = base | (MaxBatch - 1) // the rest of the block is nobody's
+	s.last = u
+	return ids
 }
 
 // FromParts returns the id that follows from its parts alone: prefix, the

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/oklog/ulid/v2"
 	"github.com/stretchr/testify/require"
 
 	"posthorn/internal/hook"
@@ -60,6 +61,47 @@ func TestConcurrentIDsAreUnique(t *testing.T) {
 	all := slices.Concat(made...)
 	slices.Sort(all)
 	require.Len(t, slices.Compact(all), 8*2000)
+}
+
+func TestIDsOfABatchShareAllButTheirLowestSevenBits(t *testing.T) {
+	t.Parallel()
+	s := NewSource()
+	var all []string
+	for range 500 {
+		all = append(all, s.New("evt_", at))
+		batch := s.NewBatch("evt_", at, MaxBatch)
+		require.Len(t, batch, MaxBatch)
+		first, err := ulid.ParseStrict(strings.TrimPrefix(batch[0], "evt_"))
+		require.NoError(t, err)
+		require.Zero(t, first[15]&0x7f)
+		for i, id := range batch {
+			u, err := ulid.ParseStrict(strings.TrimPrefix(id, "evt_"))
+			require.NoError(t, err)
+			require.Equal(t, first[:15], u[:15])
+			require.Equal(t, first[15]|byte(i), u[15])
+		}
+		all = append(all, batch...)
+		all = append(all, s.NewBatch("evt_", at, 3)...)
+	}
+	require.True(t, slices.IsSorted(all), "ids of one millisecond sort in the order of their making")
+	require.Len(t, slices.Compact(slices.Clone(all)), len(all))
+	require.Len(t, s.NewBatch("evt_", at, 1), 1)
+}
+
+// What follows a batch closely is above all of it, also where it was drawn from
+// the batch's own block.
+func TestWhatFollowsABatchIsNotInIt(t *testing.T) {
+	t.Parallel()
+	s := newSource(ones{}) // each number is a little above the one before
+	batch := s.NewBatch("", at, 100)
+	next := s.New("", at)
+	require.Greater(t, next, batch[99])
+	u, err := ulid.ParseStrict(batch[0])
+	require.NoError(t, err)
+	v, err := ulid.ParseStrict(next)
+	require.NoError(t, err)
+	u[15] |= 0x7f
+	require.Positive(t, v.Compare(u))
 }
 
 func TestNewGoesOnWhenAMillisecondRunsOut(t *testing.T) {

@@ -8,4 +8,10 @@
 // sent, and the producer tries again. With an idempotency key the second try
 // finds the first one's event and sends all its messages again, which is
 // harmless, since messages of one delivery recognise each other.
+//
+//	ingest.go    one event, or a batch of them
+//	own.go       Posthorn's own events
+//	validate.go  what a producer may hand in
+//	match.go     which endpoints an event goes to
+//	backlog.go   how much waits in the queue
 package ingest

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"sync"
 	"time"
 
 	"posthorn/internal/hook"
@@ -23,8 +25,15 @@ type Store interface {
 	PutEventWithKey(ctx context.Context, event *hook.Event, key *hook.IdempotencyKey) (existing *hook.IdempotencyKey, err error)
 	// MarkKeySent notes that every message of the key's event is in the queue.
 	MarkKeySent(ctx context.Context, key *hook.IdempotencyKey) error
-	// Event reads an event; hook.ErrNotFound when there is none.
+	// Event reads an event, with the first of the endpoints it matched;
+	// hook.ErrNotFound when there is none.
 	Event(ctx context.Context, tenant, id string) (*hook.Event, error)
+}
+
+// Jobs does what takes longer than a POST may.
+type Jobs interface {
+	// Start starts a job: when it returns without an error, the job will be done.
+	Start(ctx context.Context, j *hook.Job) error
 }
 
 // Queue carries messages to the deliverers.
@@ -49,16 +58,19 @@ const DefaultRetention = 30 * 24 * time.Hour
 // keyLifetime is how long a repeat with the same idempotency key is recognised.
 const keyLifetime = 24 * time.Hour
 
-// Options says what an Ingester works with. Store, Queue, Now and NewID are
-// required.
+// Options says what an Ingester works with. Store, Queue, Jobs, Now and NewIDs
+// are required.
 type Options struct {
 	Store    Store
 	Queue    Queue
+	Jobs     Jobs
 	Recorder Recorder     // nil: nothing is counted
 	Log      *slog.Logger // nil: nothing is logged
 
-	Now   func() time.Time
-	NewID func(prefix string, at time.Time) string // prefix and a ULID of that moment
+	Now func() time.Time
+	// NewIDs makes n ids, 1 to MaxBatch, of a prefix and a ULID of that moment,
+	// in ascending order and the same but for their lowest seven bits.
+	NewIDs func(prefix string, at time.Time, n int) []string
 
 	Retention    time.Duration // of events; 0: DefaultRetention
 	MaxQueueSize int           // ready messages above which nothing is accepted; 0: no limit
@@ -93,135 +105,246 @@ type Request struct {
 // Accepted is the answer to a Request.
 type Accepted struct {
 	Event    *hook.Event
-	Matched  []string // ids of the endpoints it goes to, oldest first; shared, not to be changed
-	Replayed bool     // the event is that of an earlier request with the same key
+	Replayed bool // the event is that of an earlier request with the same key
 }
+
+// Result is what became of one Request of a batch.
+type Result struct {
+	Accepted
+	Err error
+}
+
+// MaxBatch is how many events a batch may hold.
+const MaxBatch = 100
 
 // Accept takes one event. Errors: *hook.InvalidError for a bad request,
 // ErrTooLarge, hook.ErrKeyReused, hook.ErrQueueFull; anything else is a failure
 // of a store or the queue, after which the producer tries again.
 func (in *Ingester) Accept(ctx context.Context, tenant string, req Request) (Accepted, error) {
+	r := in.AcceptBatch(ctx, tenant, []Request{req})[0]
+	return r.Accepted, r.Err
+}
+
+// AcceptBatch takes up to MaxBatch events, each of which is accepted or not,
+// whatever becomes of the others. The results are in the order of the requests.
+func (in *Ingester) AcceptBatch(ctx context.Context, tenant string, reqs []Request) []Result {
 	start := in.o.Now()
-	payload, err := validate(req)
-	if err != nil {
-		return Accepted{}, err
+	batch := make([]*incoming, len(reqs))
+	var good []*incoming
+	for i, req := range reqs {
+		payload, err := validate(req)
+		batch[i] = &incoming{req: req, payload: payload, trace: traceparent(req.Trace), err: err}
+		if err == nil {
+			good = append(good, batch[i])
+		}
 	}
+	if len(good) > 0 {
+		if err := in.prepare(ctx, tenant, good, start); err != nil {
+			failAll(good, err)
+		} else {
+			in.store(ctx, good)
+			in.send(ctx, good)
+			in.acknowledge(ctx, good)
+		}
+	}
+	results := make([]Result, len(batch))
+	for i, n := range batch {
+		if results[i].Err = n.err; n.err != nil {
+			continue
+		}
+		results[i].Accepted = Accepted{Event: n.event, Replayed: n.replayed}
+		in.o.Log.LogAttrs(ctx, slog.LevelInfo, "event accepted",
+			slog.String("event_id", n.event.ID), slog.String("event_type", n.event.Type), slog.String("tenant", tenant),
+			slog.Int("matched", n.event.Targets), slog.Int("bytes", len(n.payload)), slog.Bool("replayed", n.replayed),
+			slog.Float64("duration_ms", float64(in.o.Now().Sub(start).Microseconds())/1000))
+	}
+	return results
+}
+
+// incoming is an event on its way in.
+type incoming struct {
+	req      Request
+	payload  []byte // compacted
+	trace    string
+	event    *hook.Event
+	key      *hook.IdempotencyKey // nil: none
+	replayed bool
+	sent     bool // every message is known to be in the queue
+	err      error
+}
+
+func failAll(all []*incoming, err error) {
+	for _, n := range all {
+		n.err = err
+	}
+}
+
+// prepare makes events of what was handed in.
+func (in *Ingester) prepare(ctx context.Context, tenant string, batch []*incoming, now time.Time) error {
 	if in.o.MaxQueueSize > 0 && in.backlog.ready(ctx) >= in.o.MaxQueueSize {
-		return Accepted{}, fmt.Errorf("accept event: %w", hook.ErrQueueFull)
+		return fmt.Errorf("accept event: %w", hook.ErrQueueFull)
 	}
 	set, err := in.o.Store.EndpointSet(ctx, tenant)
 	if err != nil {
-		return Accepted{}, fmt.Errorf("read endpoints: %w", err)
+		return fmt.Errorf("read endpoints: %w", err)
 	}
-
-	id := in.o.NewID(hook.EventPrefix, start)
-	at := hook.IDTime(id)
-	event := &hook.Event{
-		ID: id, Tenant: tenant, Type: req.EventType, CreatedAt: at,
-		Body:        hook.NewBody(id, req.EventType, at, payload),
-		EndpointIDs: in.matches.match(tenant, set, req.EventType),
-		ExpiresAt:   at.Add(in.o.Retention),
-	}
-
-	accepted := Accepted{Event: event, Matched: event.EndpointIDs}
-	if req.ProducerID == "" {
-		accepted, err = in.acceptNew(ctx, accepted, traceparent(req.Trace))
-	} else {
-		accepted, err = in.acceptOnce(ctx, accepted, req, payload)
-	}
-	if err != nil {
-		return Accepted{}, err
-	}
-	in.o.Log.LogAttrs(ctx, slog.LevelInfo, "event accepted",
-		slog.String("event_id", accepted.Event.ID), slog.String("event_type", req.EventType), slog.String("tenant", tenant),
-		slog.Int("matched", len(accepted.Matched)), slog.Int("bytes", len(payload)), slog.Bool("replayed", accepted.Replayed),
-		slog.Float64("duration_ms", float64(in.o.Now().Sub(start).Microseconds())/1000))
-	return accepted, nil
-}
-
-func (in *Ingester) acceptNew(ctx context.Context, a Accepted, trace string) (Accepted, error) {
-	if err := in.o.Store.PutEvent(ctx, a.Event); err != nil {
-		return Accepted{}, fmt.Errorf("store event: %w", err)
-	}
-	if err := in.send(ctx, a.Event, trace); err != nil {
-		return Accepted{}, err
-	}
-	in.count(a.Event.Type)
-	return a, nil
-}
-
-// acceptOnce accepts an event that carries an idempotency key.
-func (in *Ingester) acceptOnce(ctx context.Context, a Accepted, req Request, payload []byte) (Accepted, error) {
-	key := &hook.IdempotencyKey{
-		Tenant: a.Event.Tenant, Key: req.ProducerID, BodyHash: bodyHash(req.EventType, payload), EventID: a.Event.ID,
-		Sent:      len(a.Event.EndpointIDs) == 0, // nothing to send: spares the mark
-		ExpiresAt: a.Event.CreatedAt.Add(min(keyLifetime, in.o.Retention)),
-	}
-	existing, err := in.o.Store.PutEventWithKey(ctx, a.Event, key)
-	if err != nil {
-		return Accepted{}, fmt.Errorf("store event with its key: %w", err)
-	}
-	if existing == nil {
-		in.count(a.Event.Type) // here, and at no repeat: an event is counted once
-	} else {
-		if existing.BodyHash != key.BodyHash {
-			return Accepted{}, fmt.Errorf("accept event: %w", hook.ErrKeyReused)
+	ids := in.o.NewIDs(hook.EventPrefix, now, len(batch))
+	for i, n := range batch {
+		n.event = in.newEvent(tenant, ids[i], n.req.EventType, n.payload, in.matches.match(tenant, set, n.req.EventType))
+		if n.req.ProducerID != "" {
+			n.key = in.newKey(n.event, n.req.ProducerID, bodyHash(n.req.EventType, n.payload))
 		}
-		event, err := in.o.Store.Event(ctx, a.Event.Tenant, existing.EventID)
+	}
+	return nil
+}
+
+func (in *Ingester) newEvent(tenant, id, eventType string, payload []byte, endpointIDs []string) *hook.Event {
+	at := hook.IDTime(id)
+	return &hook.Event{
+		ID: id, Tenant: tenant, Type: eventType, CreatedAt: at, Body: hook.NewBody(id, eventType, at, payload),
+		EndpointIDs: endpointIDs, Targets: len(endpointIDs), ExpiresAt: at.Add(in.o.Retention),
+	}
+}
+
+func (in *Ingester) newKey(e *hook.Event, key string, hash [32]byte) *hook.IdempotencyKey {
+	return &hook.IdempotencyKey{
+		Tenant: e.Tenant, Key: key, BodyHash: hash, EventID: e.ID,
+		Sent:      e.Targets == 0, // nothing to send: spares the mark
+		ExpiresAt: e.CreatedAt.Add(min(keyLifetime, in.o.Retention)),
+	}
+}
+
+// store stores the events of a batch, those of one idempotency key one after
+// the other.
+func (in *Ingester) store(ctx context.Context, batch []*incoming) {
+	if len(batch) == 1 {
+		in.storeOne(ctx, batch[0])
+		return
+	}
+	byKey := make(map[string][]*incoming)
+	var wg sync.WaitGroup
+	for _, n := range batch {
+		if n.key != nil {
+			byKey[n.key.Key] = append(byKey[n.key.Key], n)
+			continue
+		}
+		wg.Go(func() { in.storeOne(ctx, n) })
+	}
+	for _, same := range byKey {
+		wg.Go(func() {
+			for _, n := range same {
+				in.storeOne(ctx, n)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func (in *Ingester) storeOne(ctx context.Context, n *incoming) {
+	if n.key == nil {
+		if err := in.o.Store.PutEvent(ctx, n.event); err != nil {
+			n.err = fmt.Errorf("store event: %w", err)
+		}
+		return
+	}
+	existing, err := in.o.Store.PutEventWithKey(ctx, n.event, n.key)
+	switch {
+	case err != nil:
+		n.err = fmt.Errorf("store event with its key: %w", err)
+	case existing == nil:
+		in.count(n.event.Type) // here, and at no repeat: an event is counted once
+		n.sent = n.key.Sent
+	case existing.BodyHash != n.key.BodyHash:
+		n.err = fmt.Errorf("accept event: %w", hook.ErrKeyReused)
+	default:
+		event, err := in.o.Store.Event(ctx, n.event.Tenant, existing.EventID)
 		if err != nil {
 			// Not wrapped: an event that its key has outlived is a fault of
 			// ours, not the producer's hook.ErrNotFound.
-			return Accepted{}, fmt.Errorf("read the event of an idempotency key: %v", err)
+			n.err = fmt.Errorf("read the event of an idempotency key: %v", err)
+			return
 		}
-		a = Accepted{Event: event, Matched: event.EndpointIDs, Replayed: true}
-		key = existing
+		n.event, n.key, n.replayed, n.sent = event, existing, true, existing.Sent
 	}
-	if key.Sent {
-		return a, nil
+}
+
+// send puts a message for every delivery of the batch in the queue: as many as
+// one POST sends itself, and a job that sends the others, for each event that
+// has any.
+func (in *Ingester) send(ctx context.Context, batch []*incoming) {
+	room := hook.MaxInlineTargets
+	var out []hook.Outgoing
+	var of []*incoming // whose message it is
+	rest := make([]int, len(batch))
+	for i, n := range batch {
+		if n.err != nil || n.sent {
+			continue
+		}
+		own := n.event.EndpointIDs[:min(len(n.event.EndpointIDs), room)]
+		room -= len(own)
+		rest[i] = len(own)
+		body := hook.InlineBody(n.event.Body)
+		messages := make([]hook.Message, len(own))
+		for k, endpoint := range own {
+			messages[k] = hook.Message{
+				Ref: n.event.Ref(endpoint), EventType: n.event.Type, CreatedAt: n.event.CreatedAt, Body: body, Trace: n.trace,
+			}
+			out, of = append(out, hook.Outgoing{Message: &messages[k]}), append(of, n)
+		}
 	}
-	if err := in.send(ctx, a.Event, traceparent(req.Trace)); err != nil {
-		return Accepted{}, err
+	if len(out) > 0 {
+		in.sendAll(ctx, out, of)
 	}
+	for i, n := range batch {
+		if n.err != nil || n.sent || rest[i] == n.event.Targets {
+			continue
+		}
+		err := in.o.Jobs.Start(ctx, &hook.Job{
+			Tenant: n.event.Tenant, Kind: hook.JobFanOut, EventID: n.event.ID,
+			Cursor: strconv.Itoa(rest[i]), Total: n.event.Targets - rest[i],
+		})
+		if err != nil {
+			n.err = fmt.Errorf("send deliveries: %w", err)
+		}
+	}
+}
+
+// sendAll sends messages, and fails the events of which one is not sent.
+func (in *Ingester) sendAll(ctx context.Context, out []hook.Outgoing, of []*incoming) {
+	sent := in.o.Queue.Send(ctx, out)
+	if len(sent) != len(out) {
+		failAll(of, fmt.Errorf("send deliveries: %d answers to %d messages", len(sent), len(out)))
+		return
+	}
+	for i, s := range sent {
+		if s.Err != nil && of[i].err == nil {
+			of[i].err = fmt.Errorf("send deliveries: %w", s.Err)
+		}
+	}
+}
+
+// acknowledge counts what was accepted, and marks the keys whose messages are
+// all sent.
+func (in *Ingester) acknowledge(ctx context.Context, batch []*incoming) {
+	var wg sync.WaitGroup
+	for _, n := range batch {
+		switch {
+		case n.err != nil:
+		case n.key == nil:
+			in.count(n.event.Type)
+		case !n.sent:
+			wg.Go(func() { in.markSent(ctx, n.key) })
+		}
+	}
+	wg.Wait()
+}
+
+func (in *Ingester) markSent(ctx context.Context, key *hook.IdempotencyKey) {
 	if err := in.o.Store.MarkKeySent(ctx, key); err != nil {
 		// Everything is sent. A repeat sends it once more, which is harmless.
 		in.o.Log.LogAttrs(ctx, slog.LevelWarn, "idempotency key not marked as sent",
-			slog.String("event_id", a.Event.ID), slog.String("error", err.Error()))
+			slog.String("event_id", key.EventID), slog.String("error", err.Error()))
 	}
-	return a, nil
-}
-
-// send puts a message for every delivery of the event in the queue.
-func (in *Ingester) send(ctx context.Context, event *hook.Event, trace string) error {
-	if len(event.EndpointIDs) == 0 {
-		return nil
-	}
-	body := hook.InlineBody(event.Body)
-	messages := make([]hook.Message, len(event.EndpointIDs))
-	out := make([]hook.Outgoing, len(event.EndpointIDs))
-	for i, endpoint := range event.EndpointIDs {
-		messages[i] = hook.Message{
-			Ref: event.Ref(endpoint), EventType: event.Type, CreatedAt: event.CreatedAt, Body: body, Trace: trace,
-		}
-		out[i].Message = &messages[i]
-	}
-	sent := in.o.Queue.Send(ctx, out)
-	if len(sent) != len(out) {
-		return fmt.Errorf("send deliveries: %d answers to %d messages", len(sent), len(out))
-	}
-	failed := 0
-	var first error
-	for _, s := range sent {
-		if s.Err != nil {
-			failed++
-			if first == nil {
-				first = s.Err
-			}
-		}
-	}
-	if failed > 0 {
-		return fmt.Errorf("send deliveries: %d of %d not sent: %w", failed, len(out), first)
-	}
-	return nil
 }
 
 func (in *Ingester) count(eventType string) {

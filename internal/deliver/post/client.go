@@ -87,6 +87,7 @@ type Result struct {
 	StatusCode   int           // 0: no answer
 	Outcome      hook.Outcome  // success for a 2xx
 	Reason       string        // why it is no success, short and stable, without URL or address
+	RetryAfter   string        // the answer's Retry-After, as it came
 	ResponseBody string        // the first 1 KB of the answer's body, as valid UTF-8
 	Duration     time.Duration // until the answer's headers, or the failure
 }
@@ -135,6 +136,7 @@ func (c *Client) Post(ctx context.Context, r Request) Result {
 		StatusCode:   resp.StatusCode,
 		Outcome:      retry.Outcome(resp.StatusCode),
 		Reason:       retry.Reason(resp.StatusCode),
+		RetryAfter:   resp.Header.Get("Retry-After"),
 		ResponseBody: body,
 		Duration:     took,
 	}

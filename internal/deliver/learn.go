@@ -1,0 +1,178 @@
+package deliver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"posthorn/internal/deliver/breaker"
+	"posthorn/internal/hook"
+)
+
+// endpointAttempts is what a batch has seen of one endpoint.
+type endpointAttempts struct {
+	endpoint *hook.Endpoint
+	state    hook.EndpointState // as it was read
+	attempts []breaker.Attempt
+}
+
+// saw notes what came of a post.
+func (b *batch) saw(j *job, at time.Time, failed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.learned[j.endpoint.ID]
+	if e == nil {
+		e = &endpointAttempts{endpoint: j.endpoint, state: j.state}
+		b.learned[j.endpoint.ID] = e
+	}
+	e.attempts = append(e.attempts, breaker.Attempt{At: at, Failed: failed, Probe: j.gate.probe})
+}
+
+// learn brings the breakers up to date with what the batch has seen: one write
+// an endpoint, and none for one that all goes well with.
+func (b *batch) learn(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, e := range b.learned {
+		wg.Go(func() {
+			if err := b.learnOf(ctx, e); err != nil {
+				// The breaker is a little late: nothing is lost.
+				b.Log.WarnContext(ctx, "breaker not brought up to date", "endpoint_id", e.endpoint.ID, "error", err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// learnTries bounds how often a state is computed again that others have
+// changed meanwhile.
+const learnTries = 5
+
+func (b *batch) learnOf(ctx context.Context, e *endpointAttempts) error {
+	state := e.state
+	for try := range learnTries {
+		next, changes := b.recorded(state, e.attempts)
+		if next == state {
+			return nil
+		}
+		if slices.Contains(changes, breaker.Closed) {
+			// First, and under a key that follows from the state: whoever closes
+			// this breaker tells the same.
+			if err := b.tellRecovered(ctx, e.endpoint, state); err != nil {
+				return err
+			}
+		}
+		saved, err := b.saveState(ctx, e.endpoint, &next, state)
+		if err == nil && saved {
+			return b.react(ctx, e.endpoint, next, changes)
+		}
+		if err != nil && !errors.Is(err, hook.ErrConflict) {
+			return err
+		}
+		if try > 0 && !b.pause(ctx, time.Duration(20<<try)*time.Millisecond) {
+			break
+		}
+		if state, err = b.Endpoints.EndpointState(ctx, e.endpoint.Tenant, e.endpoint.ID); err != nil {
+			return fmt.Errorf("read state: %w", err)
+		}
+	}
+	return hook.ErrConflict
+}
+
+func (b *batch) tellRecovered(ctx context.Context, e *hook.Endpoint, open hook.EndpointState) error {
+	err := b.Notifier.Notify(ctx, hook.Notice{
+		Tenant: e.Tenant, Type: hook.NoticeRecovered, EndpointID: e.ID, Key: fmt.Sprintf("%s recovered %d", e.ID, open.OpenUntil.UnixMilli()),
+		Fields: map[string]any{"endpoint_id": e.ID, "endpoint_url": e.URL, "failing_since": hook.FormatTime(open.FailingSince)},
+	})
+	if err != nil {
+		return fmt.Errorf("tell that %s has recovered: %w", e.ID, err)
+	}
+	return nil
+}
+
+// recorded is a state after the batch's attempts.
+func (b *batch) recorded(s hook.EndpointState, attempts []breaker.Attempt) (next hook.EndpointState, changes []breaker.Change) {
+	next = s
+	for _, a := range attempts {
+		if !a.Failed && breaker.Quiet(next) {
+			continue // all goes well: nothing is counted
+		}
+		var c breaker.Change
+		next, c = breaker.Record(b.Breaker, next, a)
+		if c != breaker.None {
+			changes = append(changes, c)
+		}
+	}
+	return next, changes
+}
+
+// saveState writes next over before. saved is false, with hook.ErrConflict,
+// when somebody else was faster. A write whose answer was lost is recognised by
+// its mark.
+func (b *batch) saveState(ctx context.Context, e *hook.Endpoint, next *hook.EndpointState, before hook.EndpointState) (saved bool, err error) {
+	next.Rev, next.Mark = before.Rev+1, b.NewID()
+	err = b.Endpoints.SaveEndpointState(ctx, e.Tenant, e.ID, *next)
+	if err == nil {
+		return true, nil
+	}
+	if !errors.Is(err, hook.ErrConflict) {
+		return false, fmt.Errorf("save state: %w", err)
+	}
+	found, readErr := b.Endpoints.EndpointState(ctx, e.Tenant, e.ID)
+	if readErr != nil {
+		return false, fmt.Errorf("read state: %w", readErr)
+	}
+	if found.Mark == next.Mark {
+		return true, nil
+	}
+	return false, hook.ErrConflict
+}
+
+// react does what a changed state asks for.
+func (b *batch) react(ctx context.Context, e *hook.Endpoint, s hook.EndpointState, changes []breaker.Change) error {
+	for _, c := range changes {
+		switch c {
+		case breaker.Opened:
+			b.Log.WarnContext(ctx, "breaker opened", "endpoint_id", e.ID, "tenant", e.Tenant, "until", hook.FormatTime(s.OpenUntil), "times", s.Opened)
+		case breaker.Closed:
+			b.Log.InfoContext(ctx, "breaker closed", "endpoint_id", e.ID, "tenant", e.Tenant)
+		case breaker.None:
+		}
+	}
+	if breaker.Exhausted(b.Breaker, s, b.Now()) {
+		return b.disable(ctx, e, fmt.Sprintf("nothing but failures for %s", days(b.Breaker.DisableAfter)))
+	}
+	return nil
+}
+
+// days writes a time for people: "5 days", "36h0m0s".
+func days(d time.Duration) string {
+	const day = 24 * time.Hour
+	if d >= 2*day && d%day == 0 {
+		return fmt.Sprintf("%d days", d/day)
+	}
+	return d.String()
+}
+
+// disable disables an endpoint, and tells of it once. Should the process die
+// in between, nobody is told; the endpoint shows why it is disabled.
+func (b *batch) disable(ctx context.Context, e *hook.Endpoint, reason string) error {
+	changed, err := b.Endpoints.DisableEndpoint(ctx, e.Tenant, e.ID, reason)
+	if err != nil {
+		return fmt.Errorf("disable %s: %w", e.ID, err)
+	}
+	if !changed {
+		return nil
+	}
+	b.Log.WarnContext(ctx, "endpoint disabled", "endpoint_id", e.ID, "tenant", e.Tenant, "reason", reason)
+	err = b.Notifier.Notify(ctx, hook.Notice{
+		Tenant: e.Tenant, Type: hook.NoticeDisabled, EndpointID: e.ID, Key: fmt.Sprintf("%s disabled %d", e.ID, e.Epoch),
+		Fields: map[string]any{"endpoint_id": e.ID, "endpoint_url": e.URL, "reason": reason},
+	})
+	if err != nil {
+		return fmt.Errorf("tell that %s is disabled: %w", e.ID, err)
+	}
+	return nil
+}

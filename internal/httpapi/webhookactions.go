@@ -1,0 +1,178 @@
+package httpapi
+
+import (
+	"net/http"
+	"slices"
+	"time"
+
+	"posthorn/internal/hook"
+)
+
+const (
+	// maxSecrets is how many secrets of an endpoint may sign at the same time.
+	maxSecrets     = 5
+	defaultOverlap = 24 * time.Hour
+	maxOverlap     = 30 * 24 * 60 * 60 // seconds
+)
+
+// rotateSecret gives an endpoint a new secret. The ones it has sign on until
+// their overlap is over, so that its owner can change over at leisure.
+func (a *API) rotateSecret(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, hook.EndpointPrefix, "endpoint")
+	if err != nil {
+		return err
+	}
+	secret, overlap := "", defaultOverlap
+	err = optionalObject(w, r, func(name, value []byte) (err error) {
+		switch {
+		case isNull(value) && (string(name) == "secret" || string(name) == "overlap"):
+		case string(name) == "secret":
+			secret, err = secretValue(value)
+		case string(name) == "overlap":
+			var seconds int
+			seconds, err = wholeNumber("overlap", value, 0, maxOverlap)
+			overlap = time.Duration(seconds) * time.Second
+		default:
+			err = unknownField(name, value)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if secret == "" {
+		if secret, err = a.o.NewSecret(); err != nil {
+			return err
+		}
+	}
+	tenant := a.o.Tenant(r)
+	if _, err := a.o.Endpoints.Endpoint(r.Context(), tenant, id); err != nil {
+		return named(err, "endpoint") // before anything is sealed for it
+	}
+	sealed, err := a.o.Sealer.Seal(r.Context(), tenant, id, []byte(secret))
+	if err != nil {
+		return err
+	}
+	now := a.o.Now().UTC().Truncate(time.Millisecond)
+	e, err := a.o.Endpoints.UpdateEndpoint(r.Context(), tenant, id, func(e *hook.Endpoint) error {
+		e.UpdatedAt = now
+		return rotate(e, hook.SealedSecret{Sealed: sealed}, now, overlap)
+	})
+	if err != nil {
+		return named(err, "endpoint")
+	}
+	a.logChange(r, "endpoint secret rotated", id)
+	shown := answerEndpoint(e)
+	shown.Secret = secret
+	return a.answer(w, r, http.StatusOK, shown)
+}
+
+// rotate puts a secret before those that still sign, which end after the
+// overlap, or earlier where they were to.
+func rotate(e *hook.Endpoint, fresh hook.SealedSecret, now time.Time, overlap time.Duration) error {
+	end := now.Add(overlap)
+	signing := slices.DeleteFunc(slices.Clone(e.Secrets), func(s hook.SealedSecret) bool {
+		return !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(now)
+	})
+	for i := range signing {
+		if signing[i].ExpiresAt.IsZero() || signing[i].ExpiresAt.After(end) {
+			signing[i].ExpiresAt = end
+		}
+	}
+	if overlap == 0 {
+		signing = nil
+	}
+	if len(signing) >= maxSecrets {
+		return hook.ErrTooManySecrets
+	}
+	e.Secrets = append([]hook.SealedSecret{fresh}, signing...)
+	return nil
+}
+
+// testEndpoint sends a test event to one endpoint.
+func (a *API) testEndpoint(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, hook.EndpointPrefix, "endpoint")
+	if err != nil {
+		return err
+	}
+	if err := noBody(w, r); err != nil {
+		return err
+	}
+	e, err := a.o.Endpoints.Endpoint(r.Context(), a.o.Tenant(r), id)
+	if err != nil {
+		return named(err, "endpoint")
+	}
+	accepted, err := a.o.Ingest.Test(r.Context(), e)
+	if err != nil {
+		return err
+	}
+	a.write(w, r, http.StatusAccepted, "application/json", appendEvent(nil, accepted.Event, false))
+	return nil
+}
+
+// pauseEndpoint lets deliveries to an endpoint be held.
+func (a *API) pauseEndpoint(w http.ResponseWriter, r *http.Request) error {
+	e, err := a.setStatus(w, r, hook.EndpointPaused, "paused by its owner")
+	if err != nil {
+		return err
+	}
+	return a.answer(w, r, http.StatusOK, answerEndpoint(e))
+}
+
+// resumeEndpoint makes an endpoint active again, and starts the release of what
+// is held.
+func (a *API) resumeEndpoint(w http.ResponseWriter, r *http.Request) error {
+	e, err := a.setStatus(w, r, hook.EndpointActive, "")
+	if err != nil {
+		return err
+	}
+	return a.startJob(w, r, &hook.Job{Tenant: e.Tenant, Kind: hook.JobResume, EndpointID: e.ID, Epoch: e.Epoch})
+}
+
+func (a *API) setStatus(w http.ResponseWriter, r *http.Request, status hook.EndpointStatus, reason string) (*hook.Endpoint, error) {
+	id, err := pathID(r, hook.EndpointPrefix, "endpoint")
+	if err != nil {
+		return nil, err
+	}
+	if err := noBody(w, r); err != nil {
+		return nil, err
+	}
+	now := a.o.Now().UTC().Truncate(time.Millisecond)
+	e, err := a.o.Endpoints.UpdateEndpoint(r.Context(), a.o.Tenant(r), id, func(e *hook.Endpoint) error {
+		e.SetStatus(status, reason)
+		e.UpdatedAt = now
+		return nil
+	})
+	if err != nil {
+		return nil, named(err, "endpoint")
+	}
+	a.logChange(r, "endpoint "+string(status), id)
+	return e, nil
+}
+
+// recoverEndpoint starts sending again what ended dead at an endpoint.
+func (a *API) recoverEndpoint(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r, hook.EndpointPrefix, "endpoint")
+	if err != nil {
+		return err
+	}
+	var since time.Time
+	err = readObject(w, r, func(name, value []byte) (err error) {
+		if string(name) != "since" {
+			return unknownField(name, value)
+		}
+		since, err = timeValue("since", value)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if since.IsZero() {
+		return missing("since")
+	}
+	e, err := a.o.Endpoints.Endpoint(r.Context(), a.o.Tenant(r), id)
+	if err != nil {
+		return named(err, "endpoint")
+	}
+	return a.startJob(w, r, &hook.Job{Tenant: e.Tenant, Kind: hook.JobRecover, EndpointID: e.ID, Since: since})
+}
