@@ -26,6 +26,7 @@ func TestDecide(t *testing.T) {
 		gen, hop int
 		notYet   time.Duration
 		gone     bool
+		paused   bool
 		want     deliver.Verdict
 	}{
 		"no row: post":                                        {want: deliver.Post},
@@ -53,6 +54,15 @@ func TestDecide(t *testing.T) {
 		"queued again, another message of the gen: drop":      {row: row(hook.Queued, 1, 0, "x"), gen: 1, want: deliver.Drop},
 		"held at this hop: drop":                              {row: row(hook.Held, 0, 0, "m"), want: deliver.Drop},
 		"held, released by a later hop: post":                 {row: row(hook.Held, 0, 0, "x"), hop: 1, want: deliver.Post},
+		"no row, endpoint paused: hold":                       {paused: true, want: deliver.Hold},
+		"no row, too early, endpoint paused: hold":            {paused: true, notYet: time.Minute, want: deliver.Hold},
+		"retrying, endpoint paused: hold":                     {row: row(hook.Retrying, 0, 0, "m"), paused: true, want: deliver.Hold},
+		"held at this hop, endpoint paused: drop":             {row: row(hook.Held, 0, 0, "m"), paused: true, want: deliver.Drop},
+		"held, a later hop, endpoint paused again: hold":      {row: row(hook.Held, 0, 0, "x"), hop: 1, paused: true, want: deliver.Hold},
+		"held, endpoint deleted, a later hop: cancel":         {row: row(hook.Held, 0, 0, "x"), hop: 1, gone: true, want: deliver.Cancel},
+		"held, higher gen: post":                              {row: row(hook.Held, 0, 3, "x"), gen: 1, want: deliver.Post},
+		"delivered, endpoint paused: drop":                    {row: row(hook.Delivered, 0, 0, "m"), paused: true, want: deliver.Drop},
+		"dead by this message, endpoint paused: bury":         {row: row(hook.Dead, 0, 0, "m"), paused: true, want: deliver.Bury},
 		"delivered and endpoint deleted: drop":                {row: row(hook.Delivered, 0, 0, "m"), gone: true, want: deliver.Drop},
 		"retrying, too early, endpoint deleted: cancel":       {row: later(row(hook.Retrying, 0, 0, "m"), noon.Add(time.Minute)), gone: true, want: deliver.Cancel},
 		"no message on the row, same hop: post":               {row: row(hook.Retrying, 0, 0, ""), want: deliver.Post},
@@ -67,6 +77,9 @@ func TestDecide(t *testing.T) {
 			ep := endpoint
 			if c.gone {
 				ep = nil
+			}
+			if c.paused {
+				ep = &hook.Endpoint{ID: "ep", Status: hook.EndpointPaused}
 			}
 			got, until := deliver.Decide(c.row, m, "m", ep, noon)
 			require.Equal(t, c.want.String(), got.String())

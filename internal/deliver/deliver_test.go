@@ -274,7 +274,7 @@ func TestATroubleOfOursDefersByCopyAndUsesNoAttempt(t *testing.T) {
 // until its delivery is over, nothing is lost, and there is one final state.
 func TestFaultPairs(t *testing.T) {
 	one := func(n int) *int { return &n }
-	for _, op := range []string{"save", "send", "release", "dead", "read"} {
+	for _, op := range []string{"save", "send", "release", "dead", "read", "endpoints", "open", "save state", "state", "reserve"} {
 		for _, f := range []fault{fails, answerLost} {
 			for _, nth := range []int{0, 1, 2} {
 				for name, c := range map[string]struct {
@@ -292,7 +292,7 @@ func TestFaultPairs(t *testing.T) {
 					t.Run(fmt.Sprintf("%s/%d/%d/%s", op, f, nth, name), func(t *testing.T) {
 						synctest.Test(t, func(t *testing.T) {
 							w := newWorld(t, c.answers...)
-							w.endpoint.MaxRetries = c.retries
+							w.endpoint.MaxRetries, w.endpoint.RateLimit = c.retries, 1
 							w.d.Policies = &retry.Policies{Default: retry.Policy{InitialDelay: c.delay, MaxDelay: c.delay, Multiplier: 1, MaxAttempts: 5}}
 							w.fault(op, nth, f)
 							w.run(w.message())

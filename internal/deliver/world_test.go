@@ -1,6 +1,7 @@
 package deliver_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"posthorn/internal/deliver"
+	"posthorn/internal/deliver/breaker"
 	"posthorn/internal/deliver/post"
 	"posthorn/internal/deliver/retry"
 	"posthorn/internal/hook"
@@ -56,9 +58,17 @@ type world struct {
 	dead    []string
 	release map[string]time.Duration // by receipt handle
 
+	state    hook.EndpointState
+	slotsEnd map[string]time.Time // by endpoint; "": everybody's
+	disabled string               // why the endpoint was disabled
+	notices  []hook.Notice
+	steps    []hook.Control
+	holds    int // of the event
+
 	faults map[string]map[int]fault // operation, n-th call from 0
 	calls  map[string]int
 	ended  map[hook.Status]int
+	onCall map[string]func() // happens at each call of an operation, before it
 	// meanwhile happens once, right before the next save.
 	meanwhile func()
 
@@ -68,13 +78,13 @@ type world struct {
 func newWorld(t *testing.T, answers ...post.Result) *world {
 	w := &world{
 		t: t, rows: map[hook.Ref]*hook.Delivery{}, entries: map[string]bool{}, answers: answers,
-		endpoint: &hook.Endpoint{ID: endpointID, Tenant: "acme", URL: "https://example.com/hook", Timeout: 30 * time.Second, Secrets: []hook.Secret{{Value: "test-secret"}}, Status: hook.EndpointActive},
+		endpoint: &hook.Endpoint{ID: endpointID, Tenant: "acme", URL: "https://example.com/hook", Timeout: 30 * time.Second, Secrets: []hook.SealedSecret{{Sealed: []byte("sealed:test-secret")}}, Status: hook.EndpointActive},
 		event:    &hook.Event{ID: eventID, Tenant: "acme", Type: "order.created", CreatedAt: time.Now().UTC().Truncate(time.Millisecond), Body: []byte(`{"id":"stored"}`)},
-		release:  map[string]time.Duration{}, faults: map[string]map[int]fault{}, calls: map[string]int{}, ended: map[hook.Status]int{},
+		release:  map[string]time.Duration{}, slotsEnd: map[string]time.Time{}, faults: map[string]map[int]fault{}, calls: map[string]int{}, ended: map[hook.Status]int{},
 	}
 	n := 0
 	w.d = &deliver.Deliverer{
-		Rows: w, Endpoints: w, Events: w, Queue: w, Poster: w, Meter: w,
+		Rows: w, Endpoints: w, Events: w, Unsealer: w, Queue: w, Poster: w, Meter: w, Jobs: w, Notifier: w, Breaker: breaker.Default(),
 		Sign: func(h http.Header, secrets []hook.Secret, _ string, _ time.Time, _ []byte) {
 			h.Set("X-Webhook-Signature", "signed with "+secrets[0].Value)
 		},
@@ -98,6 +108,9 @@ func (w *world) fault(op string, n int, f fault) {
 func (w *world) call(op string) fault {
 	n := w.calls[op]
 	w.calls[op]++
+	if f := w.onCall[op]; f != nil {
+		f()
+	}
 	return w.faults[op][n]
 }
 
@@ -140,6 +153,114 @@ func (w *world) Deliveries(_ context.Context, refs []hook.Ref) ([]*hook.Delivery
 	return rows, nil
 }
 
+func (w *world) DeliveriesAndStates(ctx context.Context, refs []hook.Ref) ([]*hook.Delivery, []hook.EndpointState, error) {
+	rows, err := w.Deliveries(ctx, refs)
+	if err != nil {
+		return nil, nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	states := make([]hook.EndpointState, len(refs))
+	for i := range states {
+		states[i] = w.state
+	}
+	return rows, states, nil
+}
+
+func (w *world) EndpointState(context.Context, string, string) (hook.EndpointState, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.call("state") != 0 {
+		return hook.EndpointState{}, errFault
+	}
+	return w.state, nil
+}
+
+func (w *world) SaveEndpointState(_ context.Context, _, _ string, s hook.EndpointState) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.call("save state")
+	if f == fails {
+		return errFault
+	}
+	if s.Rev != w.state.Rev+1 {
+		return fmt.Errorf("save state: %w", hook.ErrConflict)
+	}
+	s.NextSlot = w.state.NextSlot
+	w.state = s
+	if f == answerLost {
+		return errFault
+	}
+	return nil
+}
+
+func (w *world) ReserveSlots(_ context.Context, _, id string, n int, interval time.Duration, now time.Time) (time.Time, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.call("reserve")
+	if f == fails {
+		return time.Time{}, errFault
+	}
+	begin := w.slotsEnd[id]
+	if begin.Before(now) {
+		begin = now
+	}
+	w.slotsEnd[id] = begin.Add(time.Duration(n) * interval)
+	if f == answerLost {
+		return time.Time{}, errFault
+	}
+	return begin, nil
+}
+
+func (w *world) DisableEndpoint(_ context.Context, _, _, reason string) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.call("disable")
+	if f == fails {
+		return false, errFault
+	}
+	changed := w.endpoint != nil && w.endpoint.Status == hook.EndpointActive
+	if changed {
+		e := *w.endpoint
+		e.SetStatus(hook.EndpointDisabled, reason)
+		w.endpoint, w.disabled = &e, reason
+	}
+	if f == answerLost {
+		return false, errFault
+	}
+	return changed, nil
+}
+
+func (w *world) Open(_ context.Context, _, _ string, sealed []byte) ([]byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.call("open") != 0 {
+		return nil, errFault
+	}
+	plain, ok := bytes.CutPrefix(sealed, []byte("sealed:"))
+	if !ok {
+		return nil, fmt.Errorf("open: %w", hook.ErrSealed)
+	}
+	return plain, nil
+}
+
+func (w *world) Step(_ context.Context, c *hook.Control, _ string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.steps = append(w.steps, *c)
+	return w.call("step") == 0
+}
+
+func (w *world) Notify(_ context.Context, n hook.Notice) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.call("notify") != 0 {
+		return errFault
+	}
+	w.notices = append(w.notices, n)
+	return nil
+}
+
 func (w *world) SaveDelivery(ctx context.Context, write hook.DeliveryWrite) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -164,6 +285,16 @@ func (w *world) SaveDelivery(ctx context.Context, write hook.DeliveryWrite) erro
 	}
 	if d.Rev != rev+1 {
 		return fmt.Errorf("save: %w", hook.ErrConflict)
+	}
+	switch {
+	case write.Hold != nil && (w.endpoint == nil || w.endpoint.Status == hook.EndpointActive || w.endpoint.Epoch != write.Hold.Epoch):
+		return fmt.Errorf("save: %w", hook.ErrNotHeld)
+	case write.Hold != nil && w.event == nil:
+		return fmt.Errorf("save: %w", hook.ErrEventGone)
+	case write.Hold != nil && !write.Hold.Again:
+		w.holds++
+	case write.Unhold:
+		w.holds--
 	}
 	c := *d
 	w.rows[d.Ref] = &c
