@@ -79,8 +79,8 @@ func (b *Jobs) work(ctx context.Context, j *hook.Job, c *hook.Control, messageID
 	}
 	before := j.Done
 	for {
-		p, err := b.page(ctx, j)
 		j.Error = ""
+		p, err := b.page(ctx, j)
 		if err != nil {
 			j.Error = "a step failed and is tried again"
 			b.Log.WarnContext(ctx, "job step failed", "job_id", j.ID, "kind", string(j.Kind), "tenant", j.Tenant, "error", err)

@@ -143,8 +143,8 @@ func (b *Jobs) endpoint(ctx context.Context, j *hook.Job) (*hook.Endpoint, error
 // held takes the next page of what is held at an endpoint.
 func (b *Jobs) held(ctx context.Context, j *hook.Job, do func(ctx context.Context, row *hook.Delivery) (bool, error)) (page, error) {
 	q := hook.StateQuery{Tenant: j.Tenant, EndpointID: j.EndpointID, Status: hook.Held, After: j.Cursor, Limit: pageSize}
-	if err := b.countOnce(ctx, j, func() (int, error) { return b.Store.CountByState(ctx, q) }); err != nil {
-		return page{}, err
+	if !j.Counted {
+		return b.count(j, func() (int, error) { return b.Store.CountByState(ctx, q) })
 	}
 	done, next, err := b.eachByState(ctx, q, do)
 	if err != nil {
@@ -176,8 +176,8 @@ func (b *Jobs) held(ctx context.Context, j *hook.Job, do func(ctx context.Contex
 // recover sends the next of what ended dead at an endpoint again.
 func (b *Jobs) recover(ctx context.Context, j *hook.Job) (page, error) {
 	q := hook.StateQuery{Tenant: j.Tenant, EndpointID: j.EndpointID, Status: hook.Dead, Since: j.Since, After: j.Cursor, Limit: pageSize}
-	if err := b.countOnce(ctx, j, func() (int, error) { return b.Store.CountByState(ctx, q) }); err != nil {
-		return page{}, err
+	if !j.Counted {
+		return b.count(j, func() (int, error) { return b.Store.CountByState(ctx, q) })
 	}
 	done, next, err := b.eachByState(ctx, q, func(ctx context.Context, row *hook.Delivery) (bool, error) {
 		// What died after the job began may do so again and again.
@@ -214,15 +214,14 @@ func (b *Jobs) eachByState(ctx context.Context, q hook.StateQuery, do func(ctx c
 // replay sends the next dead letters again that the filter lets through, newest
 // first.
 func (b *Jobs) replay(ctx context.Context, j *hook.Job) (page, error) {
-	err := b.countOnce(ctx, j, func() (int, error) {
-		n, err := b.Store.CountDeadLetters(ctx, j.Filter)
-		if j.Limit > 0 {
-			n = min(n, j.Limit)
-		}
-		return n, err
-	})
-	if err != nil {
-		return page{}, err
+	if !j.Counted {
+		return b.count(j, func() (int, error) {
+			n, err := b.Store.CountDeadLetters(ctx, j.Filter)
+			if j.Limit > 0 {
+				n = min(n, j.Limit)
+			}
+			return n, err
+		})
 	}
 	size := pageSize
 	if j.Rate > 0 {
@@ -257,17 +256,15 @@ func (b *Jobs) replay(ctx context.Context, j *hook.Job) (page, error) {
 	return p, nil
 }
 
-// countOnce finds out how much there is to do, before the first page.
-func (b *Jobs) countOnce(ctx context.Context, j *hook.Job, count func() (int, error)) error {
-	if j.Total > 0 || j.Done > 0 || j.Cursor != "" || !j.QuietAt.IsZero() {
-		return nil
-	}
+// count is the first page of a job: it finds out how much there is to do, and
+// does nothing yet.
+func (b *Jobs) count(j *hook.Job, count func() (int, error)) (page, error) {
 	n, err := count()
 	if err != nil {
-		return fmt.Errorf("count: %w", err)
+		return page{}, fmt.Errorf("count: %w", err)
 	}
-	j.Total = n
-	return nil
+	j.Total, j.Counted = n, true
+	return page{}, nil
 }
 
 // each calls do for every item, some at a time, and counts those it did. Items

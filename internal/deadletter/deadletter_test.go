@@ -43,7 +43,6 @@ type world struct {
 	row      *hook.Delivery
 	entries  map[string]*hook.DeadLetter
 	endpoint *hook.Endpoint
-	event    *hook.Event
 	extended time.Time
 	dead     []hook.Received
 	sent     []*hook.Message
@@ -51,24 +50,25 @@ type world struct {
 	faults   map[string]fault
 	hidden   map[string]bool // received in this sweep: in flight
 	s        *deadletter.Sweeper
-	r        *deadletter.Replayer
+	job      *hook.Job
+	controls []*hook.Control
+	grown    int
+	notices  []hook.Notice
 }
 
 func newWorld(t *testing.T) *world {
 	w := &world{
 		t: t, entries: map[string]*hook.DeadLetter{}, ended: map[hook.Status]int{}, faults: map[string]fault{}, hidden: map[string]bool{},
 		endpoint: &hook.Endpoint{ID: endpointID, Tenant: "acme", URL: "https://example.com/hook"},
-		event:    &hook.Event{ID: eventID, Tenant: "acme", Type: "order.created", CreatedAt: noon.Add(-time.Hour), Body: []byte(`{"data":{}}`)},
 	}
 	w.s = &deadletter.Sweeper{
-		Rows: w, Entries: w, Events: w, Endpoints: w, Queues: w, Meter: w,
+		Rows: w, Entries: w, Events: w, Endpoints: w, Queues: w, Jobs: w, Growth: w, Notifier: w, Meter: w, GrowthNotice: 3,
 		Retention: 7 * day, EventRetention: 30 * day, OperatorTenant: "default",
 		EntryID: func(at time.Time, digest [32]byte) string {
 			return fmt.Sprintf("dlq_%d_%x", at.UnixMilli(), digest[:4])
 		},
 		Now: func() time.Time { return noon }, Log: slog.New(slog.DiscardHandler),
 	}
-	w.r = &deadletter.Replayer{Store: w, Queue: w, Log: slog.New(slog.DiscardHandler)}
 	return w
 }
 
@@ -156,25 +156,6 @@ func (w *world) PutDeadLetter(_ context.Context, e *hook.DeadLetter) error {
 	return nil
 }
 
-func (w *world) DeadLetter(_ context.Context, _, id string) (*hook.DeadLetter, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if e := w.entries[id]; e != nil {
-		return e, nil
-	}
-	return nil, hook.ErrNotFound
-}
-
-func (w *world) DeleteDeadLetter(_ context.Context, _, id string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.entries[id] == nil {
-		return hook.ErrNotFound
-	}
-	delete(w.entries, id)
-	return nil
-}
-
 func (w *world) ExtendEvent(_ context.Context, _, _ string, until time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -186,24 +167,6 @@ func (w *world) ExtendEvent(_ context.Context, _, _ string, until time.Time) err
 		return errFault
 	}
 	return nil
-}
-
-func (w *world) Endpoint(context.Context, string, string) (*hook.Endpoint, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.endpoint == nil {
-		return nil, hook.ErrNotFound
-	}
-	return w.endpoint, nil
-}
-
-func (w *world) Event(context.Context, string, string) (*hook.Event, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.event == nil {
-		return nil, hook.ErrNotFound
-	}
-	return w.event, nil
 }
 
 func (w *world) EndpointSet(context.Context, string) (*hook.EndpointSet, error) {
@@ -255,13 +218,53 @@ func (w *world) Send(_ context.Context, out []hook.Outgoing) []hook.Sent {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f := w.trip("send")
-	if f != fails {
+	switch {
+	case f == fails:
+	case out[0].Control != nil:
+		w.controls = append(w.controls, out[0].Control)
+	default:
 		w.sent = append(w.sent, out[0].Message)
 	}
 	if f != 0 {
 		return []hook.Sent{{Err: errFault}}
 	}
 	return []hook.Sent{{MessageID: fmt.Sprintf("sent-%d", len(w.sent))}}
+}
+
+func (w *world) Job(context.Context, string, string) (*hook.Job, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.trip("job") != 0 {
+		return nil, errFault
+	}
+	if w.job == nil {
+		return nil, hook.ErrNotFound
+	}
+	return w.job, nil
+}
+
+func (w *world) GrowDeadLetters(_ context.Context, _ string, hour time.Time, n int) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	require.Equal(w.t, noon, hour)
+	if w.trip("grow") != 0 {
+		return 0, errFault
+	}
+	w.grown += n
+	return w.grown, nil
+}
+
+func (w *world) Notify(_ context.Context, n hook.Notice) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	f := w.trip("notify")
+	if f != fails {
+		w.notices = append(w.notices, n)
+	}
+	if f != 0 {
+		return errFault
+	}
+	return nil
 }
 
 func (w *world) Ended(s hook.Status) {
@@ -290,6 +293,8 @@ func TestJudge(t *testing.T) {
 		"delivered":                           {row(hook.Delivered, 0, 0, "m"), message(0, 0, 0), deadletter.Discard},
 		"cancelled":                           {row(hook.Cancelled, 0, 0, "m"), message(0, 0, 0), deadletter.Discard},
 		"held":                                {row(hook.Held, 0, 0, "m"), message(0, 0, 0), deadletter.Discard},
+		"held, by a later hop":                {row(hook.Held, 0, 1, "x"), message(0, 0, 0), deadletter.Discard},
+		"held, released by this message":      {row(hook.Held, 0, 0, "x"), message(0, 1, 0), deadletter.SendBack},
 		"retrying, crashes took the receives": {row(hook.Retrying, 0, 0, "m"), message(0, 0, 0), deadletter.SendBack},
 		"retrying, a copy carries it":         {row(hook.Retrying, 0, 1, "x"), message(0, 0, 0), deadletter.Discard},
 		"retrying, another of this hop":       {row(hook.Retrying, 0, 0, "x"), message(0, 0, 0), deadletter.Discard},
@@ -354,13 +359,11 @@ func TestAnUndecodableMessageBecomesAnEntryOfTheOperator(t *testing.T) {
 	w.dead = []hook.Received{{MessageID: "m", ReceiptHandle: "m", SentAt: noon, Raw: "hello"}, {MessageID: "n", ReceiptHandle: "n", SentAt: noon, Raw: strings.Repeat("ä", 300<<10)}}
 	require.Equal(t, deadletter.Result{Buried: 2}, w.sweep())
 	require.Len(t, w.entries, 2)
-	for id, e := range w.entries {
+	for _, e := range w.entries {
 		require.Equal(t, "default", e.Tenant)
 		require.Contains(t, e.FailureReason, "decode message")
 		require.LessOrEqual(t, len(e.RawBody), 256<<10)
 		require.False(t, e.Replayable())
-		_, err := w.r.Replay(t.Context(), "default", id)
-		require.ErrorIs(t, err, hook.ErrNotReplayable)
 	}
 }
 
@@ -380,7 +383,7 @@ func TestAnUndecodableMessageOfAnyLengthIsKept(t *testing.T) {
 // finishes the work, and there is one entry.
 func TestSweepFaultPairs(t *testing.T) {
 	t.Parallel()
-	for _, op := range []string{"read", "save", "send", "put", "extend", "delete"} {
+	for _, op := range []string{"read", "save", "send", "put", "extend", "delete", "notify"} {
 		for _, f := range []fault{fails, answerLost} {
 			t.Run(fmt.Sprintf("%s/%d", op, f), func(t *testing.T) {
 				t.Parallel()
@@ -410,136 +413,117 @@ func TestSweepFaultPairs(t *testing.T) {
 	}
 }
 
-func TestReplaySendsAFreshBudgetAndRemovesTheEntry(t *testing.T) {
+func TestADeathIsToldOfBeforeItsEntryIsMadeAndUnderTheEntrysKey(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.row = row(hook.Dead, 0, 3, "m")
-	w.bury("m", message(0, 3, 0))
-	w.sweep()
-	id, err := w.r.Replay(t.Context(), "acme", w.row.DeadLetterID)
-	require.NoError(t, err)
-	require.Equal(t, ref.ID(), id)
-	require.Empty(t, w.entries)
-	require.Len(t, w.sent, 1)
-	require.Equal(t, 1, w.sent[0].Gen)
-	require.Zero(t, w.sent[0].Hop)
-	require.Equal(t, hook.Queued, w.row.Status)
-	require.Equal(t, 1, w.row.Gen)
-	require.Equal(t, "sent-1", w.row.MessageID)
-	require.Equal(t, 5, w.row.Attempts, "attempts go on counting")
-	require.Zero(t, w.row.GenAttempts)
-	require.Empty(t, w.row.DeadLetterID)
-}
-
-func TestReplayOfWhatIsOnItsWayOnlyClearsTheEntry(t *testing.T) {
-	t.Parallel()
-	for name, now := range map[string]*hook.Delivery{"replayed": row(hook.Queued, 1, 0, "x"), "delivered late": row(hook.Delivered, 0, 0, "m")} {
+	for _, f := range []fault{0, fails, answerLost} {
 		w := newWorld(t)
 		w.row = row(hook.Dead, 0, 0, "m")
 		w.bury("m", message(0, 0, 0))
+		w.faults["notify"] = f
 		w.sweep()
-		entry := w.row.DeadLetterID
-		w.row = now
-		id, err := w.r.Replay(t.Context(), "acme", entry)
-		require.NoError(t, err, name)
-		require.Equal(t, ref.ID(), id)
-		require.Empty(t, w.sent, name)
-		require.Empty(t, w.entries, name)
-	}
-}
-
-func TestReplayFaultPairs(t *testing.T) {
-	t.Parallel()
-	for _, op := range []string{"read", "save", "send"} {
-		for _, f := range []fault{fails, answerLost} {
-			t.Run(fmt.Sprintf("%s/%d", op, f), func(t *testing.T) {
-				t.Parallel()
-				w := newWorld(t)
-				w.row = row(hook.Dead, 0, 0, "m")
-				w.bury("m", message(0, 0, 0))
-				w.sweep()
-				entry := w.row.DeadLetterID
-				w.faults[op] = f
-				_, err := w.r.Replay(t.Context(), "acme", entry)
-				if op == "save" { // the message is on its way, and its record clears up
-					require.NoError(t, err)
-				} else {
-					require.ErrorIs(t, err, errFault)
-				}
-				if op == "send" && f == fails {
-					require.Equal(t, hook.Dead, w.row.Status, "nothing sent, nothing touched")
-				}
-				// The caller tries again; the entry may be gone already.
-				if _, err := w.r.Replay(t.Context(), "acme", entry); err != nil {
-					require.ErrorIs(t, err, hook.ErrNotFound)
-				}
-				require.Empty(t, w.entries)
-				require.NotEmpty(t, w.sent)
-				require.Equal(t, 1, w.row.Gen)
-			})
+		w.sweep()
+		require.Len(t, w.entries, 1)
+		require.NotEmpty(t, w.notices, f)
+		for _, n := range w.notices {
+			require.Equal(t, hook.NoticeDead, n.Type)
+			require.Equal(t, endpointID, n.EndpointID)
+			require.Equal(t, w.row.DeadLetterID, n.Key, "a repeat is the same notice")
+			require.Equal(t, ref.ID(), n.Fields["delivery_id"])
+			require.Equal(t, "HTTP 503: Service Unavailable", n.Fields["failure_reason"])
 		}
 	}
 }
 
-func TestReplayRefusesWhatCannotBeDelivered(t *testing.T) {
+func TestDeathsOfOwnEventsAreNotToldOf(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.row = row(hook.Dead, 0, 0, "m")
+	w.row.EventType = hook.NoticeDead
+	w.bury("m", message(0, 0, 0))
+	w.sweep()
+	require.Len(t, w.entries, 1)
+	require.Empty(t, w.notices)
+}
+
+func TestManyNewEntriesWithinAnHourAreToldOf(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		breakIt func(*world)
-		want    error
+		filters []string
+		entries int
+		want    int
 	}{
-		"no such entry":    {func(w *world) { clear(w.entries) }, hook.ErrNotFound},
-		"endpoint deleted": {func(w *world) { w.endpoint = nil }, hook.ErrNotReplayable},
-		"event expired":    {func(w *world) { w.event = nil }, hook.ErrNotReplayable},
+		"nobody wants to know": {[]string{"*"}, 5, 0},
+		"too few":              {[]string{hook.NoticeGrowing}, 2, 0},
+		"many":                 {[]string{hook.NoticeGrowing}, 3, 1},
+	} {
+		w := newWorld(t)
+		w.s.OperatorTenant = "acme"
+		w.endpoint.Filters = c.filters
+		for i := range c.entries {
+			w.dead = append(w.dead, hook.Received{MessageID: fmt.Sprint(i), ReceiptHandle: fmt.Sprint(i), SentAt: noon, Raw: "?"})
+		}
+		w.sweep()
+		require.Len(t, w.notices, c.want, name)
+		for _, n := range w.notices {
+			require.Equal(t, hook.NoticeGrowing, n.Type)
+			require.Equal(t, "2026-11-24T12:00:00.000Z", n.Key, "once an hour")
+			require.Equal(t, c.entries, n.Fields["entries"])
+		}
+		if c.want == 0 && c.entries == 5 {
+			require.Zero(t, w.grown, "nothing is counted for nobody")
+		}
+	}
+}
+
+func TestAMessageOfAJobGoesBackHoweverOften(t *testing.T) {
+	t.Parallel()
+	running := &hook.Job{Status: hook.JobRunning, Hop: 7}
+	for name, c := range map[string]struct {
+		job  *hook.Job
+		hop  int
+		sent time.Time
+		want deadletter.Result
+	}{
+		"running":                      {running, 7, noon.Add(-13 * day), deadletter.Result{SentBack: 1}},
+		"a later hop than is recorded": {running, 9, noon, deadletter.Result{SentBack: 1}},
+		"carried by a later message":   {running, 6, noon, deadletter.Result{Discarded: 1}},
+		"done":                         {&hook.Job{Status: hook.JobDone}, 7, noon, deadletter.Result{Discarded: 1}},
+		"cancelled":                    {&hook.Job{Status: hook.JobCancelled}, 7, noon, deadletter.Result{Discarded: 1}},
+		"not stored yet":               {nil, 0, noon.Add(-time.Minute), deadletter.Result{SentBack: 1}},
+		"never stored":                 {nil, 0, noon.Add(-11 * time.Minute), deadletter.Result{Discarded: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t)
-			w.row = row(hook.Dead, 0, 0, "m")
-			w.bury("m", message(0, 0, 0))
-			w.sweep()
-			entry := w.row.DeadLetterID
-			c.breakIt(w)
-			_, err := w.r.Replay(t.Context(), "acme", entry)
-			require.ErrorIs(t, err, c.want)
-			require.Empty(t, w.sent)
-			require.Equal(t, hook.Dead, w.row.Status)
+			w.job = c.job
+			raw, err := hook.EncodeControl(&hook.Control{Tenant: "acme", JobID: "job_01JCXZ5T5V8Q0R9A1B2C3D4E5H", Hop: c.hop, SentAt: c.sent})
+			require.NoError(t, err)
+			w.dead = []hook.Received{{MessageID: "c", ReceiptHandle: "c", SentAt: noon, Raw: string(raw)}}
+			require.Equal(t, c.want, w.sweep())
+			require.Empty(t, w.dead)
+			require.Len(t, w.controls, c.want.SentBack)
+			for _, next := range w.controls {
+				require.Equal(t, c.hop+1, next.Hop)
+				require.Equal(t, c.sent, next.SentAt)
+			}
 		})
 	}
 }
 
-// A replay's message may be faster than the replay itself: its record moves
-// the row on, and the replay finds the work done.
-func TestReplayOvertakenByItsOwnMessage(t *testing.T) {
+func TestAMessageOfAJobIsNotLostToAFault(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t)
-	w.row = row(hook.Dead, 0, 0, "m")
-	w.bury("m", message(0, 0, 0))
-	w.sweep()
-	entry := w.row.DeadLetterID
-	stale := *w.row
-	overtaken := &overtaking{world: w, meanwhile: func() {
-		next := stale
-		next.Rev++
-		next.Gen, next.Status, next.DeadLetterID = 1, hook.Delivered, ""
-		w.row = &next
-		delete(w.entries, entry)
-	}}
-	w.r.Store = overtaken
-	_, err := w.r.Replay(t.Context(), "acme", entry)
-	require.NoError(t, err)
-	require.Equal(t, hook.Delivered, w.row.Status)
-}
-
-// overtaking changes the row before the first write reaches it.
-type overtaking struct {
-	*world
-	meanwhile func()
-}
-
-func (o *overtaking) SaveDelivery(ctx context.Context, w hook.DeliveryWrite) error {
-	if o.meanwhile != nil {
-		o.meanwhile()
-		o.meanwhile = nil
+	for _, op := range []string{"job", "send", "delete"} {
+		for _, f := range []fault{fails, answerLost} {
+			w := newWorld(t)
+			w.job = &hook.Job{Status: hook.JobRunning}
+			w.faults[op] = f
+			raw, err := hook.EncodeControl(&hook.Control{Tenant: "acme", JobID: "job_01JCXZ5T5V8Q0R9A1B2C3D4E5H", SentAt: noon})
+			require.NoError(t, err)
+			w.dead = []hook.Received{{MessageID: "c", ReceiptHandle: "c", SentAt: noon, Raw: string(raw)}}
+			w.sweep()
+			w.sweep()
+			require.NotEmpty(t, w.controls, "%s %d", op, f)
+			require.Empty(t, w.dead)
+		}
 	}
-	return o.world.SaveDelivery(ctx, w)
 }

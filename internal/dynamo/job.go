@@ -30,6 +30,7 @@ const (
 	jbCursor   = "c"
 	jbDone     = "d"
 	jbTotal    = "n"
+	jbCounted  = "nk"
 	jbQuiet    = "q"
 	jbError    = "er"
 	jbUpdated  = "ua"
@@ -61,6 +62,7 @@ func encodeJob(j *hook.Job) item {
 	setStr(it, jbCursor, j.Cursor)
 	setNum(it, jbDone, int64(j.Done))
 	setNum(it, jbTotal, int64(j.Total))
+	setBool(it, jbCounted, j.Counted)
 	setTime(it, jbQuiet, j.QuietAt)
 	setStr(it, jbError, j.Error)
 	setTime(it, jbUpdated, j.UpdatedAt)
@@ -79,7 +81,7 @@ func decodeJob(tenant string, it item) *hook.Job {
 			Tenant: tenant, EndpointID: getStr(f, "ep"), EventType: getStr(f, "et"), Reason: getStr(f, "fr"), Since: getTime(f, "s"), Until: getTime(f, "u"),
 		},
 		Limit: int(getNum(it, jbLimit)), Rate: getDecimal(it, jbRate), Cursor: getStr(it, jbCursor),
-		Done: int(getNum(it, jbDone)), Total: int(getNum(it, jbTotal)), QuietAt: getTime(it, jbQuiet), Error: getStr(it, jbError),
+		Done: int(getNum(it, jbDone)), Total: int(getNum(it, jbTotal)), Counted: getBool(it, jbCounted), QuietAt: getTime(it, jbQuiet), Error: getStr(it, jbError),
 		CreatedAt: hook.IDTime(id), UpdatedAt: getTime(it, jbUpdated), ExpiresAt: getExpiry(it),
 	}
 }

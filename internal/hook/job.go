@@ -53,6 +53,7 @@ type Job struct {
 	Cursor  string // where the next step begins
 	Done    int
 	Total   int       // as far as it is known
+	Counted bool      // Total has been found out
 	QuietAt time.Time // of a resume or a cancel: when a pass over what is held found nothing; zero: none has
 	Error   string    // of the last thing that went wrong, for people
 
