@@ -483,7 +483,7 @@ func TestAJobSurvivesADeathAtAnyCall(t *testing.T) {
 				w.run()
 				calls = w.calls
 			})
-			step := max(1, calls/150) // of hundreds of single releases, some
+			step := max(1, calls/50) // of hundreds of single releases, some
 			for n := 3; n <= calls; n += step {
 				for _, how := range []half{before, after} {
 					synctest.Test(t, func(t *testing.T) {

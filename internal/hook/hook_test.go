@@ -91,6 +91,7 @@ func TestMessageComesBackAsItWent(t *testing.T) {
 		}
 		if rapid.Bool().Draw(t, "waits") {
 			m.NotBefore = at.Add(time.Second)
+			m.Slot = rapid.Bool().Draw(t, "slot")
 		}
 		b, err := hook.EncodeMessage(&m)
 		require.NoError(t, err)
@@ -143,6 +144,61 @@ func TestMessagesOfAnotherFormAreRefused(t *testing.T) {
 		_, err := hook.DecodeMessage([]byte(c.body))
 		require.ErrorContains(t, err, c.want, name)
 	}
+}
+
+func TestAControlMessageComesBackAsItWentAndIsNoDelivery(t *testing.T) {
+	t.Parallel()
+	c := hook.Control{Tenant: "acme", JobID: "job_01JCXZ5T5V8Q0R9A1B2C3D4E5F", Hop: 3, SentAt: time.UnixMilli(1700000000000).UTC()}
+	b, err := hook.EncodeControl(&c)
+	require.NoError(t, err)
+	p, err := hook.Decode(b)
+	require.NoError(t, err)
+	require.Nil(t, p.Delivery)
+	require.Equal(t, c, *p.Control)
+	_, err = hook.DecodeMessage(b)
+	require.Error(t, err)
+
+	good := string(b)
+	for name, body := range map[string]string{
+		"no such tenant": strings.Replace(good, "acme", "a#b", 1),
+		"no such job":    strings.Replace(good, "job_", "evt_", 1),
+		"negative hop":   strings.Replace(good, `"hop":3`, `"hop":-3`, 1),
+		"no time":        strings.Replace(good, `"at":1700000000000`, `"at":0`, 1),
+		"unknown field":  strings.Replace(good, `"hop":3`, `"hop":3,"x":1`, 1),
+		"cut short":      good[:len(good)-1],
+		"two":            good + good,
+	} {
+		_, err := hook.Decode([]byte(body))
+		require.Error(t, err, name)
+	}
+}
+
+func TestAStatusThatChangesBeginsAnEpoch(t *testing.T) {
+	t.Parallel()
+	e := hook.Endpoint{Status: hook.EndpointActive}
+	e.SetStatus(hook.EndpointPaused, "a")
+	require.Equal(t, int64(1), e.Epoch)
+	e.SetStatus(hook.EndpointPaused, "b")
+	require.Equal(t, int64(1), e.Epoch, "it was that already")
+	require.Equal(t, "b", e.StatusReason)
+	e.SetStatus(hook.EndpointActive, "")
+	require.Equal(t, int64(2), e.Epoch)
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(`{"v":1,"job":"job_01JCXZ5T5V8Q0R9A1B2C3D4E5F","tenant":"acme","at":1}`))
+	f.Add([]byte(`{"v":1,"tenant":"acme","event":"` + eventID + `","endpoint":"` + endpointID + `","type":"a","at":1,"body":{"a":1}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := hook.Decode(b)
+		if err != nil || p.Control == nil {
+			return
+		}
+		again, err := hook.EncodeControl(p.Control)
+		require.NoError(t, err)
+		back, err := hook.Decode(again)
+		require.NoError(t, err)
+		require.Equal(t, p, back)
+	})
 }
 
 func FuzzDecodeMessage(f *testing.F) {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ type world struct {
 	events  map[string]*hook.Event
 	keys    map[string]hook.IdempotencyKey // by tenant and key
 	sent    []*hook.Message
+	jobs    []hook.Job
 	ready   int
 	faults  map[string]fault
 	calls   map[string]int
@@ -50,7 +52,7 @@ func newWorld(endpoints ...*hook.Endpoint) *world {
 }
 
 func (w *world) ingester(change ...func(*Options)) *Ingester {
-	o := Options{Store: w, Queue: w, Recorder: w, Now: w.clock, NewID: w.newID}
+	o := Options{Store: w, Queue: w, Jobs: w, Recorder: w, Now: w.clock, NewIDs: w.newIDs}
 	for _, c := range change {
 		c(&o)
 	}
@@ -86,11 +88,19 @@ func (w *world) sleep(d time.Duration) {
 	w.now = w.now.Add(d)
 }
 
-func (w *world) newID(prefix string, at time.Time) string {
+func (w *world) newIDs(prefix string, at time.Time, n int) []string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ids++
-	return testID(prefix, at, w.ids)
+	ids := make([]string, n)
+	for i := range ids {
+		w.ids++
+		ids[i] = testID(prefix, at, w.ids)
+	}
+	return ids
+}
+
+func (w *world) Start(_ context.Context, j *hook.Job) error {
+	return w.call("job", func() { w.jobs = append(w.jobs, *j) })
 }
 
 // testID makes the n-th id of a moment.
@@ -179,7 +189,7 @@ func (w *world) EventAccepted(eventType string) {
 }
 
 // requireDelivered checks the promise of an acknowledged event: it is stored
-// and each of its deliveries was sent at least once.
+// and each of its deliveries was sent at least once, or will be by a job.
 func (w *world) requireDelivered(t *testing.T, a Accepted) {
 	t.Helper()
 	w.mu.Lock()
@@ -187,8 +197,12 @@ func (w *world) requireDelivered(t *testing.T, a Accepted) {
 	if w.events[a.Event.ID] == nil {
 		t.Fatalf("event %s was acknowledged and is not stored", a.Event.ID)
 	}
-	for _, id := range a.Matched {
+	for i, id := range a.Event.EndpointIDs {
 		found := false
+		for _, j := range w.jobs {
+			from, err := strconv.Atoi(j.Cursor)
+			found = found || err == nil && j.Kind == hook.JobFanOut && j.EventID == a.Event.ID && from <= i
+		}
 		for _, m := range w.sent {
 			found = found || m.EventID == a.Event.ID && m.EndpointID == id
 		}

@@ -28,7 +28,7 @@ func TestAcceptStoresTheEventAndSendsEveryDelivery(t *testing.T) {
 
 	a, err := w.ingester().Accept(t.Context(), tenant, request("order.created", `{ "n" : 1.50 }`, ""))
 	require.NoError(t, err)
-	require.Equal(t, []string{exact.ID, prefix.ID, all.ID}, a.Matched)
+	require.Equal(t, []string{exact.ID, prefix.ID, all.ID}, a.Event.EndpointIDs)
 	require.False(t, a.Replayed)
 
 	e := w.events[a.Event.ID]
@@ -42,7 +42,7 @@ func TestAcceptStoresTheEventAndSendsEveryDelivery(t *testing.T) {
 
 	require.Len(t, w.sent, 3)
 	for i, m := range w.sent {
-		require.Equal(t, &hook.Message{Ref: e.Ref(a.Matched[i]), EventType: "order.created", CreatedAt: at, Body: e.Body}, m)
+		require.Equal(t, &hook.Message{Ref: e.Ref(a.Event.EndpointIDs[i]), EventType: "order.created", CreatedAt: at, Body: e.Body}, m)
 	}
 	require.Equal(t, []string{"order.created"}, w.counted)
 }
@@ -52,7 +52,7 @@ func TestAcceptKeepsAnEventThatNobodyTakes(t *testing.T) {
 	w := newWorld(endpoint(1, "user.*"))
 	a, err := w.ingester().Accept(t.Context(), tenant, request("order.created", `{}`, ""))
 	require.NoError(t, err)
-	require.Empty(t, a.Matched)
+	require.Empty(t, a.Event.EndpointIDs)
 	require.Contains(t, w.events, a.Event.ID)
 	require.Zero(t, w.calls["send last"])
 }
@@ -66,12 +66,12 @@ func TestAcceptSeesEveryChangeOfTheEndpoints(t *testing.T) {
 		for range 2 {
 			a, err := in.Accept(t.Context(), tenant, request("a", `{}`, ""))
 			require.NoError(t, err)
-			require.Len(t, a.Matched, n+1)
+			require.Len(t, a.Event.EndpointIDs, n+1)
 		}
 	}
 	a, err := in.Accept(t.Context(), "other", request("a", `{}`, ""))
 	require.NoError(t, err)
-	require.Len(t, a.Matched, 5)
+	require.Len(t, a.Event.EndpointIDs, 5)
 }
 
 func TestMatchCacheIsBounded(t *testing.T) {
@@ -235,7 +235,7 @@ func TestRepeatWithTheSameKeyGetsTheSameAnswer(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, again.Replayed)
 	require.Equal(t, first.Event, again.Event)
-	require.Equal(t, first.Matched, again.Matched)
+	require.Equal(t, first.Event.EndpointIDs, again.Event.EndpointIDs)
 	require.Len(t, w.sent, 2, "nothing is sent twice")
 	require.Len(t, w.events, 1)
 	require.Equal(t, []string{"a"}, w.counted, "one event is counted once")
@@ -306,7 +306,7 @@ func TestFaultPairs(t *testing.T) {
 					if key != "" {
 						require.Len(t, w.events, 1, "one event, whatever happened")
 						require.True(t, w.keys[tenant+"/key"].Sent)
-						require.Len(t, again.Matched, 3)
+						require.Len(t, again.Event.EndpointIDs, 3)
 					}
 
 					third, err := in.Accept(t.Context(), tenant, request("a", `{}`, key))
