@@ -57,6 +57,8 @@ func versionKey(tenant string, stripe int) item {
 	return key("T#"+tenant+"#VERSION", strconv.Itoa(stripe))
 }
 
+func dataKeyKey(tenant string) item { return key("T#"+tenant+"#SEAL", "KEY") }
+
 const dayLayout = "20060102"
 
 func eventsPK(tenant, day, shard string) string {
