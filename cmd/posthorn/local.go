@@ -33,8 +33,8 @@ import (
 type local struct {
 	Host    *string `help:"Address of the API. Variable: HOST (127.0.0.1)." placeholder:"ADDR"`
 	Port    *string `help:"Port of the API; 0: any free one. Variable: PORT (8000)." placeholder:"PORT"`
-	AWSHost *string `name:"aws-host" help:"Address of SQS and DynamoDB. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
-	AWSPort *string `name:"aws-port" help:"Port of SQS and DynamoDB; 0: any free one. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
+	AWSHost *string `name:"aws-host" help:"Address of SQS, DynamoDB and KMS. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
+	AWSPort *string `name:"aws-port" help:"Port of SQS, DynamoDB and KMS; 0: any free one. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
 	Data    *string `help:"Folder of the data. Variable: POSTHORN_DATA_DIR (.posthorn)." placeholder:"DIR"`
 }
 

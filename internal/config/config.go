@@ -53,7 +53,7 @@ type HTTP struct {
 	AllowedHosts []string
 }
 
-// LocalAWS is what Local mode has beside the API: SQS and DynamoDB over their
+// LocalAWS is what Local mode has beside the API: SQS, DynamoDB and KMS over their
 // own protocols, and a folder for the data.
 type LocalAWS struct {
 	Host    string

@@ -59,11 +59,11 @@ func settings() []setting {
 			set: func(c *Config, s string) (err error) { c.HTTP.AllowedHosts, err = hosts(s); return err },
 		},
 		{
-			env: "POSTHORN_AWS_HOST", help: "address of local's SQS and DynamoDB; 127.0.0.1 unless set",
+			env: "POSTHORN_AWS_HOST", help: "address of local's SQS, DynamoDB and KMS; 127.0.0.1 unless set",
 			set: func(c *Config, s string) (err error) { c.Local.Host, err = host(s); return err },
 		},
 		{
-			env: "POSTHORN_AWS_PORT", help: "port of local's SQS and DynamoDB, 0 for any free one; 4566 unless set",
+			env: "POSTHORN_AWS_PORT", help: "port of local's SQS, DynamoDB and KMS, 0 for any free one; 4566 unless set",
 			set: func(c *Config, s string) (err error) { c.Local.Port, err = whole(s, 0, 65535); return err },
 		},
 		{
