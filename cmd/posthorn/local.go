@@ -26,6 +26,7 @@ import (
 	"posthorn/internal/localaws/inproc"
 	"posthorn/internal/localaws/poller"
 	"posthorn/internal/localaws/store"
+	"posthorn/internal/seal"
 	"posthorn/internal/wire"
 )
 
@@ -111,7 +112,13 @@ func runLocal(ctx context.Context, cfg *config.Config, log *slog.Logger, banner 
 	if err := wire.Provision(ctx, cfg, account); err != nil {
 		return err
 	}
-	app := wire.New(cfg, account, log)
+	if cfg, err = withKey(cfg); err != nil {
+		return err
+	}
+	app, err := wire.New(cfg, account, log)
+	if err != nil {
+		return err
+	}
 	// Counts are stored in the background, and a last time when all else is done.
 	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
 	counted := make(chan struct{})
@@ -134,6 +141,20 @@ func runLocal(ctx context.Context, cfg *config.Config, log *slog.Logger, banner 
 		Queue: cfg.Queue.Main, BatchSize: cfg.Queue.BatchSize, Workers: cfg.Queue.Workers, DeliverTimeout: deliverTimeout,
 		SweepInterval: cfg.SweepInterval, API: api, AWS: aws, AllowedHosts: hosts, Log: log,
 	})
+}
+
+// withKey adds the key of the data folder where no other is set.
+func withKey(cfg *config.Config) (*config.Config, error) {
+	if cfg.Seal.KMSKey != "" || cfg.Seal.Key != nil {
+		return cfg, nil
+	}
+	key, err := seal.KeyFile(cfg.Local.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	own := *cfg
+	own.Seal.Key = key
+	return &own, nil
 }
 
 // inProcess is the three functions as calls inside the process.
