@@ -136,6 +136,9 @@ func TestTheSealedFormStays(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, secret, string(plain))
 
+	later := gcm.Seal(append([]byte{2}, b[1:13]...), b[1:13], []byte(secret), []byte("\x02"+endpoint))
+	requireDamaged(t, s, tenant, endpoint, later) // of a version that is not known
+
 	golden, err := hex.DecodeString("01" + "000102030405060708090a0b" + goldenSealed)
 	require.NoError(t, err)
 	got, err := s.Open(t.Context(), tenant, endpoint, golden)

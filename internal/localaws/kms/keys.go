@@ -48,6 +48,11 @@ func newKey(id string, r keyRecord) (*key, error) {
 	return k, err
 }
 
+// formatID is a UUID as it is written.
+func formatID(u []byte) string {
+	return fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:])
+}
+
 // load reads the keys of the store.
 func (s *Server) load() error {
 	return s.store.Range([]byte(keyPrefix), []byte(keyPrefixEnd), false, func(name, value []byte) (bool, error) {
@@ -72,7 +77,7 @@ func (s *Server) add(description string) (*key, error) {
 		}
 	}
 	uuid[6], uuid[8] = uuid[6]&0x0f|0x40, uuid[8]&0x3f|0x80 // a random UUID: RFC 9562, section 5.4
-	k, err := newKey(fmt.Sprintf("%x-%x-%x-%x-%x", uuid[:4], uuid[4:6], uuid[6:8], uuid[8:10], uuid[10:]), r)
+	k, err := newKey(formatID(uuid[:]), r)
 	if err != nil {
 		return nil, err
 	}
@@ -149,8 +154,7 @@ func (s *Server) open(blob []byte, context map[string]string, only *key) (*key, 
 	if len(blob) < headSize || blob[0] != cipherVersion {
 		return nil, nil, errCiphertext()
 	}
-	u := blob[1:headSize]
-	k := s.byID(fmt.Sprintf("%x-%x-%x-%x-%x", u[:4], u[4:6], u[6:8], u[8:10], u[10:]))
+	k := s.byID(formatID(blob[1:headSize]))
 	switch {
 	case k == nil:
 		return nil, nil, errForeign()

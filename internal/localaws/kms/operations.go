@@ -110,7 +110,7 @@ func (s *Server) generateDataKey(in *generateDataKeyInput) (*generateDataKeyOutp
 	if err != nil {
 		return nil, err
 	}
-	size := 0
+	var size int
 	switch {
 	case (in.KeySpec == nil) == (in.NumberOfBytes == nil):
 		return nil, invalid("Please specify either number of bytes or key spec.")
