@@ -26,6 +26,7 @@ import (
 	"posthorn/internal/localaws/inproc"
 	"posthorn/internal/localaws/poller"
 	"posthorn/internal/localaws/store"
+	"posthorn/internal/seal"
 	"posthorn/internal/wire"
 )
 
@@ -33,8 +34,8 @@ import (
 type local struct {
 	Host    *string `help:"Address of the API. Variable: HOST (127.0.0.1)." placeholder:"ADDR"`
 	Port    *string `help:"Port of the API; 0: any free one. Variable: PORT (8000)." placeholder:"PORT"`
-	AWSHost *string `name:"aws-host" help:"Address of SQS and DynamoDB. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
-	AWSPort *string `name:"aws-port" help:"Port of SQS and DynamoDB; 0: any free one. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
+	AWSHost *string `name:"aws-host" help:"Address of SQS, DynamoDB and KMS. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
+	AWSPort *string `name:"aws-port" help:"Port of SQS, DynamoDB and KMS; 0: any free one. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
 	Data    *string `help:"Folder of the data. Variable: POSTHORN_DATA_DIR (.posthorn)." placeholder:"DIR"`
 }
 
@@ -111,7 +112,13 @@ func runLocal(ctx context.Context, cfg *config.Config, log *slog.Logger, banner 
 	if err := wire.Provision(ctx, cfg, account); err != nil {
 		return err
 	}
-	app := wire.New(cfg, account, log)
+	if cfg, err = withKey(cfg); err != nil {
+		return err
+	}
+	app, err := wire.New(cfg, account, log)
+	if err != nil {
+		return err
+	}
 	// Counts are stored in the background, and a last time when all else is done.
 	counting, stopCounting := context.WithCancel(context.WithoutCancel(ctx))
 	counted := make(chan struct{})
@@ -134,6 +141,20 @@ func runLocal(ctx context.Context, cfg *config.Config, log *slog.Logger, banner 
 		Queue: cfg.Queue.Main, BatchSize: cfg.Queue.BatchSize, Workers: cfg.Queue.Workers, DeliverTimeout: deliverTimeout,
 		SweepInterval: cfg.SweepInterval, API: api, AWS: aws, AllowedHosts: hosts, Log: log,
 	})
+}
+
+// withKey adds the key of the data folder where no other is set.
+func withKey(cfg *config.Config) (*config.Config, error) {
+	if cfg.Seal.KMSKey != "" || cfg.Seal.Key != nil {
+		return cfg, nil
+	}
+	key, err := seal.KeyFile(cfg.Local.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	own := *cfg
+	own.Seal.Key = key
+	return &own, nil
 }
 
 // inProcess is the three functions as calls inside the process.

@@ -66,6 +66,50 @@ func captured(t *testing.T, f func()) string {
 	return string(said)
 }
 
+// served runs `posthorn local` on a folder until it greets, and stops it.
+func served(t *testing.T, env map[string]string) error {
+	t.Helper()
+	env["PORT"], env["POSTHORN_AWS_PORT"] = "0", "0"
+	cfg, err := config.Load(config.Local, config.Source{Getenv: func(name string) string { return env[name] }})
+	require.NoError(t, err)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	return runLocal(ctx, cfg, slog.New(slog.DiscardHandler), stopping(stop))
+}
+
+// stopping is what a greeting is written to that ends what is greeted for.
+type stopping func()
+
+func (stop stopping) Write(b []byte) (int, error) {
+	stop()
+	return len(b), nil
+}
+
+func TestTheKeyIsInTheDataFolderUnlessOneIsSet(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "seal.key")
+	const set = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+	for _, other := range []map[string]string{{"POSTHORN_SEAL_KEY": set}, {"POSTHORN_KMS_KEY_ID": "alias/a"}} {
+		other["POSTHORN_DATA_DIR"] = dir
+		require.NoError(t, served(t, other))
+		require.NoFileExists(t, path)
+	}
+	require.NoError(t, served(t, map[string]string{"POSTHORN_DATA_DIR": dir}))
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), info.Mode())
+	key, err := os.ReadFile(path)
+	require.NoError(t, err)
+
+	require.NoError(t, served(t, map[string]string{"POSTHORN_DATA_DIR": dir}))
+	again, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, key, again)
+
+	require.NoError(t, os.Chmod(path, 0o644))
+	require.ErrorContains(t, served(t, map[string]string{"POSTHORN_DATA_DIR": dir}), "run chmod 600 "+path)
+}
+
 func TestAPortInUseSaysWhatToSet(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -109,15 +109,15 @@ var layers = map[string][]string{
 	"internal/lambdaevent": {"internal/hook"},
 	"internal/id":          nil,
 	"internal/gather":      nil,
-	"internal/seal":        nil,
 	"internal/load":        nil,
 	// The API speaks of what the stages do, and knows of no store or queue.
 	"internal/httpapi": {"internal/hook", "internal/ingest"},
 	// Settings are checked by those whose settings they are.
-	"internal/config": {"config", "internal/hook", "internal/ingest", "internal/deliver/retry"},
+	"internal/config": {"config", "internal/hook", "internal/ingest", "internal/deliver/retry", "internal/seal"},
 	// Adapters know what they carry and count, and no stage.
 	"internal/dynamo": {"internal/hook", "internal/metrics", "internal/gather"},
 	"internal/awssqs": {"internal/hook", "internal/gather"},
+	"internal/seal":   {"internal/hook", "internal/gather"},
 	// The stand-in for AWS knows nothing of Posthorn.
 	"internal/localaws": nil,
 }

@@ -35,6 +35,7 @@ type Config struct {
 	Queue     Queue
 	Retry     *retry.Policies
 	Security  Security
+	Seal      Seal
 	Retention Retention
 	// SweepInterval is how often the dead-letter queue is swept, outside an
 	// account, where a schedule does that.
@@ -53,7 +54,7 @@ type HTTP struct {
 	AllowedHosts []string
 }
 
-// LocalAWS is what Local mode has beside the API: SQS and DynamoDB over their
+// LocalAWS is what Local mode has beside the API: SQS, DynamoDB and KMS over their
 // own protocols, and a folder for the data.
 type LocalAWS struct {
 	Host    string
@@ -85,6 +86,14 @@ type Security struct {
 	AllowPrivate bool     // private, loopback and special addresses
 	AllowPorts   []uint16 // beside those of the schemes
 	AnyPort      bool     // any port at all: in Local mode, while AllowPrivate is on
+}
+
+// Seal says which key wraps those that secrets are sealed under. One of the two
+// is set; in Local mode none may be, which asks for the key file of the data
+// folder.
+type Seal struct {
+	KMSKey string // id or ARN of a KMS key, or an alias
+	Key    []byte // of the operator's own, 32 bytes
 }
 
 // Retention is how long things are kept.

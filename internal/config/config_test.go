@@ -1,7 +1,9 @@
 package config_test
 
 import (
+	"encoding/base64"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -29,17 +31,37 @@ func folder(t *testing.T, files map[string]string) string {
 
 func load(t *testing.T, mode config.Mode, vars env, dirs ...string) *config.Config {
 	t.Helper()
-	c, err := config.Load(mode, config.Source{Getenv: vars.get, Dirs: dirs})
+	c, err := config.Load(mode, config.Source{Getenv: started(mode, vars).get, Dirs: dirs})
 	require.NoError(t, err)
 	return c
+}
+
+const (
+	keyID   = "1234abcd-12ab-34cd-56ef-1234567890ab"
+	sealKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" // bytes 0 to 31
+)
+
+// started are the variables with a key to seal with, where a server would not
+// start without.
+func started(mode config.Mode, vars env) env {
+	if mode != config.Serve || vars["POSTHORN_KMS_KEY_ID"] != "" || vars["POSTHORN_SEAL_KEY"] != "" {
+		return vars
+	}
+	e := maps.Clone(vars)
+	if e == nil {
+		e = env{}
+	}
+	e["POSTHORN_KMS_KEY_ID"] = keyID
+	return e
 }
 
 // account is what a function needs to start.
 func account(more env) env {
 	e := env{
-		"POSTHORN_TABLE":     "webhooks",
-		"POSTHORN_QUEUE_URL": "https://sqs.eu-central-1.amazonaws.com/123456789012/deliveries",
-		"POSTHORN_DLQ_URL":   "https://sqs.eu-central-1.amazonaws.com/123456789012/dead",
+		"POSTHORN_TABLE":      "webhooks",
+		"POSTHORN_QUEUE_URL":  "https://sqs.eu-central-1.amazonaws.com/123456789012/deliveries",
+		"POSTHORN_DLQ_URL":    "https://sqs.eu-central-1.amazonaws.com/123456789012/dead",
+		"POSTHORN_KMS_KEY_ID": keyID,
 	}
 	for k, v := range more {
 		e[k] = v
@@ -143,6 +165,8 @@ func TestEverySetting(t *testing.T) {
 		{"POSTHORN_ALLOW_HTTP", "true", "webhooks.yaml", "security: {allow_http: true}", func(c *config.Config) any { return c.Security.AllowHTTP }, true},
 		{"POSTHORN_ALLOW_PRIVATE", "1", "webhooks.yaml", "security: {allow_private: true}", func(c *config.Config) any { return c.Security.AllowPrivate }, true},
 		{"POSTHORN_ALLOW_PORTS", "9443, 10443", "webhooks.yaml", "security: {allow_ports: [9443, 10443]}", func(c *config.Config) any { return c.Security.AllowPorts }, []uint16{9443, 10443}},
+		{"POSTHORN_KMS_KEY_ID", "alias/hooks", "", "", func(c *config.Config) any { return c.Seal.KMSKey }, "alias/hooks"},
+		{"POSTHORN_SEAL_KEY", sealKey, "", "", func(c *config.Config) any { return c.Seal }, config.Seal{Key: key(t)}},
 		{"POSTHORN_SWEEP_INTERVAL", "2.5", "webhooks.yaml", "sweep: {interval: 2.5}", func(c *config.Config) any { return c.SweepInterval }, 2500 * time.Millisecond},
 		{"RETRY_INITIAL_DELAY", "0.25", "retry.yaml", "default_retry_policy: {initial_delay: 0.25}", func(c *config.Config) any { return c.Retry.Default.InitialDelay }, 250 * time.Millisecond},
 		{"RETRY_MAX_DELAY", "7", "retry.yaml", "default_retry_policy: {max_delay: 7}", func(c *config.Config) any { return c.Retry.Default.MaxDelay }, 7 * time.Second},
@@ -174,6 +198,89 @@ func TestEverySetting(t *testing.T) {
 		require.NotEmpty(t, v.Help, v.Name)
 	}
 	require.ElementsMatch(t, all, tested, "every variable has a case")
+}
+
+// key is what sealKey stands for.
+func key(t *testing.T) []byte {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(sealKey)
+	require.NoError(t, err)
+	require.Len(t, b, 32)
+	return b
+}
+
+func TestTheKMSKeyMayBeGivenInEachForm(t *testing.T) {
+	t.Parallel()
+	const arn = "arn:aws:kms:eu-central-1:123456789012:"
+	for _, id := range []string{keyID, arn + "key/" + keyID, "mrk-1234abcd12ab34cd56ef1234567890ab", "alias/a/b_c-d", arn + "alias/hooks", "arn:aws-cn:kms:cn-north-1:123456789012:key/" + keyID} {
+		require.Equal(t, config.Seal{KMSKey: id}, load(t, config.Serve, env{"POSTHORN_KMS_KEY_ID": id}).Seal)
+	}
+	for _, id := range []string{"key/" + keyID, arn + keyID, arn + "key/", "alias/", "alias/a b", "hooks", keyID + "0", "arn:aws:sqs:eu-central-1:123456789012:key/" + keyID, sealKey} {
+		_, err := config.Load(config.Local, config.Source{Getenv: env{"POSTHORN_KMS_KEY_ID": id}.get})
+		require.EqualError(t, err, `configuration: 1 mistake
+  POSTHORN_KMS_KEY_ID: is neither the id nor the ARN of a KMS key, nor an alias such as "alias/posthorn"`, id)
+	}
+}
+
+func TestExactlyOneKeySeals(t *testing.T) {
+	t.Parallel()
+	inFile := folder(t, map[string]string{"webhooks.yaml": "security: {kms_key_id: alias/hooks}\n"})
+	for _, mode := range []config.Mode{config.Function, config.Serve, config.Local} {
+		vars := func(more env) config.Source {
+			e := account(env{"POSTHORN_KMS_KEY_ID": ""})
+			maps.Copy(e, more)
+			return config.Source{Getenv: e.get}
+		}
+		c, err := config.Load(mode, vars(nil))
+		if mode == config.Local {
+			require.NoError(t, err)
+			require.Zero(t, c.Seal, "the data folder has a key")
+		} else {
+			require.EqualError(t, err, "configuration: 1 mistake\n  POSTHORN_KMS_KEY_ID: has to be set, or POSTHORN_SEAL_KEY: secrets are sealed")
+		}
+		c, err = config.Load(mode, vars(env{"POSTHORN_KMS_KEY_ID": keyID}))
+		require.NoError(t, err)
+		require.Equal(t, config.Seal{KMSKey: keyID}, c.Seal)
+		c, err = config.Load(mode, vars(env{"POSTHORN_SEAL_KEY": sealKey + "\n"}))
+		require.NoError(t, err)
+		require.Equal(t, config.Seal{Key: key(t)}, c.Seal)
+
+		src := vars(nil)
+		src.Dirs = []string{inFile}
+		c, err = config.Load(mode, src)
+		require.NoError(t, err)
+		require.Equal(t, config.Seal{KMSKey: "alias/hooks"}, c.Seal)
+
+		both := "configuration: 1 mistake\n  POSTHORN_SEAL_KEY: cannot be set beside POSTHORN_KMS_KEY_ID (security.kms_key_id): one key seals secrets"
+		_, err = config.Load(mode, vars(env{"POSTHORN_KMS_KEY_ID": keyID, "POSTHORN_SEAL_KEY": sealKey}))
+		require.EqualError(t, err, both)
+		src = vars(env{"POSTHORN_SEAL_KEY": sealKey})
+		src.Dirs = []string{inFile}
+		_, err = config.Load(mode, src)
+		require.EqualError(t, err, both)
+	}
+}
+
+// However a key is given wrongly, no mistake shows it.
+func TestNoMistakeShowsTheSealKey(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		vars env
+		file string
+		says string
+	}{
+		{env{"POSTHORN_SEAL_KEY": sealKey[:40]}, "", "POSTHORN_SEAL_KEY: has to be 32 random bytes in base64"},
+		{env{"POSTHORN_SEAL_KEY": "x" + sealKey}, "", "POSTHORN_SEAL_KEY: has to be 32 random bytes in base64"},
+		{env{"POSTHORN_SEAL_KEY": sealKey, "POSTHORN_KMS_KEY_ID": keyID}, "", "POSTHORN_SEAL_KEY: cannot be set beside"},
+		{env{"POSTHORN_KMS_KEY_ID": sealKey}, "", "POSTHORN_KMS_KEY_ID: is neither"},
+		{nil, "security: {kms_key_id: " + sealKey + "}", "security.kms_key_id: is neither"},
+		{nil, "security: {seal_key: " + sealKey + "}", `unknown key "security.seal_key"`},
+	} {
+		dir := folder(t, map[string]string{"webhooks.yaml": tc.file})
+		_, err := config.Load(config.Local, config.Source{Getenv: tc.vars.get, Dirs: []string{dir}})
+		require.ErrorContains(t, err, tc.says)
+		require.NotContains(t, err.Error(), sealKey[:20], "%v", tc)
+	}
 }
 
 func TestPrecedence(t *testing.T) {
@@ -281,6 +388,7 @@ func TestYAMLForms(t *testing.T) {
 
 func TestEnvironmentIsTheProcessesOwn(t *testing.T) {
 	t.Setenv("POSTHORN_TABLE", "from-the-process")
+	t.Setenv("POSTHORN_SEAL_KEY", sealKey)
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.Mkdir("config", 0o700))
 	require.NoError(t, os.WriteFile("config/queue.yaml", []byte("concurrency: 5"), 0o600))

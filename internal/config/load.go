@@ -204,6 +204,7 @@ func (l *loader) check() {
 	if c.Mode == Local && c.HTTP.Host == c.Local.Host && c.HTTP.Port == c.Local.Port && c.HTTP.Port != 0 {
 		l.mistakes.add(blame(l.set["PORT"], l.set["POSTHORN_AWS_PORT"]), "the API and the services cannot both listen on %s:%d", c.HTTP.Host, c.HTTP.Port)
 	}
+	l.checkSeal()
 	if c.Mode != Function {
 		return
 	}
@@ -219,6 +220,19 @@ func (l *loader) check() {
 		case need.value != "" && !IsURL(need.value):
 			l.mistakes.add(at, "%s has to be a URL in a Lambda function", quote(need.value))
 		}
+	}
+}
+
+// checkSeal makes sure that exactly one key seals. In Local mode none need be
+// set: there is one in the data folder.
+func (l *loader) checkSeal() {
+	at, own := l.set[varSealKey]
+	_, kms := l.set[kmsKey]
+	switch {
+	case own && kms:
+		l.mistakes.add(at, "cannot be set beside %s (%s): one key seals secrets", varKMSKey, kmsKey)
+	case !own && !kms && l.config.Mode != Local:
+		l.mistakes.add(place{env: varKMSKey}, "has to be set, or %s: secrets are sealed", varSealKey)
 	}
 }
 

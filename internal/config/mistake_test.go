@@ -17,7 +17,7 @@ import (
 func mistakesOf(t *testing.T, mode config.Mode, vars env, files map[string]string) string {
 	t.Helper()
 	dir := folder(t, files)
-	c, err := config.Load(mode, config.Source{Getenv: vars.get, Dirs: []string{dir}})
+	c, err := config.Load(mode, config.Source{Getenv: started(mode, vars).get, Dirs: []string{dir}})
 	require.Error(t, err)
 	require.Nil(t, c)
 	return strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), "config/")
@@ -42,6 +42,8 @@ func TestEveryMistakeIsNamedAtOnce(t *testing.T) {
 		"RETRY_INITIAL_DELAY":     "-1",
 		"DLQ_RETENTION_DAYS":      "0",
 		"WEBHOOK_WORKER_COUNT":    "0",
+		"POSTHORN_KMS_KEY_ID":     "my-key",
+		"POSTHORN_SEAL_KEY":       "c2VjcmV0",
 		"POSTHORN_RETENTION_DAYS": strings.Repeat("9", 80),
 	}, map[string]string{
 		"queue.yaml": `concurrency: many
@@ -88,7 +90,7 @@ event_types:
   - plain
 `,
 	})
-	require.Equal(t, `configuration: 47 mistakes
+	require.Equal(t, `configuration: 50 mistakes
   config/queue.yaml:1: concurrency: "many" is not a whole number from 1 to 10000
   config/queue.yaml:2: batch_size: "11" is not a whole number from 1 to 10
   config/queue.yaml:3: "batch_size" comes twice
@@ -127,8 +129,11 @@ event_types:
   POSTHORN_ALLOW_PORTS: "x" is not a port from 1 to 65535
   POSTHORN_AWS_PORT: "65536" is not a whole number from 0 to 65535
   POSTHORN_DLQ_URL: "a.b" is neither a queue's URL nor its name: 1 to 80 letters, digits, "_" and "-"
+  POSTHORN_KMS_KEY_ID: is neither the id nor the ARN of a KMS key, nor an alias such as "alias/posthorn"
   POSTHORN_QUEUE_URL: "https://sqs" is not a queue's URL
   POSTHORN_RETENTION_DAYS: "999999999999999999999999999999999999999999999999999999999999"… is not a whole number from 1 to 3650
+  POSTHORN_SEAL_KEY: has to be 32 random bytes in base64, as `+"`openssl rand -base64 32`"+` prints them
+  POSTHORN_SEAL_KEY: cannot be set beside POSTHORN_KMS_KEY_ID (security.kms_key_id): one key seals secrets
   POSTHORN_SWEEP_INTERVAL: "0" is not a number of seconds from 1 to 3600
   POSTHORN_TABLE: "a b c" is not a table's name: 3 to 255 letters, digits, "_", "-" and "."
   RETRY_INITIAL_DELAY: "-1" is not a number of seconds from 0.001 to 86400
@@ -228,7 +233,7 @@ func TestAFileThatCannotBeRead(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "queue.yaml"), 0o700))
-	_, err := config.Load(config.Serve, config.Source{Getenv: env{}.get, Dirs: []string{dir}})
+	_, err := config.Load(config.Serve, config.Source{Getenv: started(config.Serve, nil).get, Dirs: []string{dir}})
 	var mistakes *config.Error
 	require.True(t, errors.As(err, &mistakes))
 	require.Equal(t, []config.Mistake{{Where: filepath.Join(dir, "queue.yaml"), What: "cannot be read: is a directory"}}, mistakes.Mistakes)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"posthorn/internal/deliver/retry"
+	"posthorn/internal/seal"
 )
 
 // Variables that are read by name elsewhere in this package.
@@ -18,7 +19,12 @@ const (
 	varTable     = "POSTHORN_TABLE"
 	varQueue     = "POSTHORN_QUEUE_URL"
 	varDLQ       = "POSTHORN_DLQ_URL"
+	varKMSKey    = "POSTHORN_KMS_KEY_ID"
+	varSealKey   = "POSTHORN_SEAL_KEY"
 )
+
+// kmsKey is the YAML key that names the KMS key.
+const kmsKey = "security.kms_key_id"
 
 // Names of the files.
 const (
@@ -59,11 +65,11 @@ func settings() []setting {
 			set: func(c *Config, s string) (err error) { c.HTTP.AllowedHosts, err = hosts(s); return err },
 		},
 		{
-			env: "POSTHORN_AWS_HOST", help: "address of local's SQS and DynamoDB; 127.0.0.1 unless set",
+			env: "POSTHORN_AWS_HOST", help: "address of local's SQS, DynamoDB and KMS; 127.0.0.1 unless set",
 			set: func(c *Config, s string) (err error) { c.Local.Host, err = host(s); return err },
 		},
 		{
-			env: "POSTHORN_AWS_PORT", help: "port of local's SQS and DynamoDB, 0 for any free one; 4566 unless set",
+			env: "POSTHORN_AWS_PORT", help: "port of local's SQS, DynamoDB and KMS, 0 for any free one; 4566 unless set",
 			set: func(c *Config, s string) (err error) { c.Local.Port, err = whole(s, 0, 65535); return err },
 		},
 		{
@@ -129,6 +135,15 @@ func settings() []setting {
 		{
 			env: "POSTHORN_ALLOW_PORTS", file: webhooksFile, key: "security.allow_ports", list: true, help: "ports of endpoints beside 443 and 8443, comma-separated",
 			set: func(c *Config, s string) (err error) { c.Security.AllowPorts, err = ports(s); return err },
+		},
+		{
+			env: varKMSKey, file: webhooksFile, key: kmsKey, help: "id or ARN of the KMS key that seals secrets, or an alias",
+			set: func(c *Config, s string) (err error) { c.Seal.KMSKey, err = kmsKeyID(s); return err },
+		},
+		{
+			// In no file: it is a secret itself.
+			env: varSealKey, help: "key that seals secrets where there is no KMS: 32 random bytes, base64",
+			set: func(c *Config, s string) (err error) { c.Seal.Key, err = seal.ParseKey(s); return err },
 		},
 		{
 			env: "POSTHORN_SWEEP_INTERVAL", file: webhooksFile, key: "sweep.interval", help: "seconds between sweeps of the dead-letter queue outside an account, 1 to 3600",
@@ -320,6 +335,22 @@ func checkQueueURL(s string) error {
 		return errors.New(quote(s) + " is not a queue's URL")
 	}
 	return nil
+}
+
+// kmsKeyID checks that s is what KMS calls a KeyId: a key's id, which has 36
+// characters, an alias, or the ARN of either. It does not show what it refuses,
+// which may be a key that was meant for POSTHORN_SEAL_KEY.
+func kmsKeyID(s string) (string, error) {
+	name, isARN := s, false
+	if parts := strings.SplitN(s, ":", 6); len(parts) == 6 && parts[0] == "arn" && parts[2] == "kms" {
+		name, isARN = parts[5], true
+	}
+	alias, isAlias := strings.CutPrefix(name, "alias/")
+	id, named := strings.CutPrefix(name, "key/")
+	if isAlias && alias != "" && only(alias, "/_-") || named == isARN && len(id) == 36 && only(id, "-") {
+		return s, nil
+	}
+	return "", errors.New("is neither the id nor the ARN of a KMS key, nor an alias such as \"alias/posthorn\"")
 }
 
 // only says whether s holds nothing but ASCII letters, digits and others.

@@ -143,7 +143,7 @@ func load(t *testing.T, mode config.Mode, vars map[string]string, dir string) co
 func TestDocumentedDefaultsAreTheDefaults(t *testing.T) {
 	t.Parallel()
 	account := func() map[string]string {
-		return map[string]string{"POSTHORN_TABLE": "a-table", "POSTHORN_QUEUE_URL": "https://sqs.example/1/a", "POSTHORN_DLQ_URL": "https://sqs.example/1/b"}
+		return map[string]string{"POSTHORN_TABLE": "a-table", "POSTHORN_QUEUE_URL": "https://sqs.example/1/a", "POSTHORN_DLQ_URL": "https://sqs.example/1/b", "POSTHORN_KMS_KEY_ID": "alias/a-key"}
 	}
 	checked := 0
 	for _, s := range settings(t) {

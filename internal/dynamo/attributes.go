@@ -76,6 +76,14 @@ func getTime(it item, name string) time.Time {
 	return time.Time{}
 }
 
+// getBytes returns a binary attribute, nil when there is none.
+func getBytes(it item, name string) []byte {
+	if v, ok := it[name].(*types.AttributeValueMemberB); ok {
+		return v.Value
+	}
+	return nil
+}
+
 func getList(it item, name string) []types.AttributeValue {
 	if v, ok := it[name].(*types.AttributeValueMemberL); ok {
 		return v.Value

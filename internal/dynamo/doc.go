@@ -4,6 +4,7 @@
 //	item                  PK                           SK
 //	endpoint              T#<tenant>                   EP#<ep>
 //	endpoint-set version  T#<tenant>#VERSION           <stripe 0-7>
+//	data key              T#<tenant>#SEAL              KEY
 //	event                 T#<tenant>#EV#<day>#<shard>  <event>
 //	idempotency key       T#<tenant>#IK#<sha256>       KEY
 //	delivery              T#<tenant>#EP#<ep>#<shard>   DLV#<event>

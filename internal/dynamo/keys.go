@@ -68,6 +68,8 @@ func jobsPK(tenant string) string { return "T#" + tenant + "#JOB" }
 
 func jobKey(tenant, id string) item { return key(jobsPK(tenant), ulid(id)) }
 
+func dataKeyKey(tenant string) item { return key("T#"+tenant+"#SEAL", "KEY") }
+
 const dayLayout = "20060102"
 
 func eventsPK(tenant, day, shard string) string {

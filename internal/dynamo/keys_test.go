@@ -28,6 +28,7 @@ func TestKeysAreTheGoldenOnes(t *testing.T) {
 	}{
 		{"endpoint", endpointKey("acme", goldenEndpoint), "T#acme", "EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G"},
 		{"endpoint-set version", versionKey("acme", 7), "T#acme#VERSION", "7"},
+		{"data key", dataKeyKey("acme"), "T#acme#SEAL", "KEY"},
 		{"event", eventKey("acme", goldenEvent), "T#acme#EV#20241117#2", "01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
 		{"idempotency key", idempotencyKey("acme", "order-1"), "T#acme#IK#0bafe22156d2698c143b86040446d366ead863ba600d5c924f3d15c786ef4057", "KEY"},
 		{"delivery", deliveryKey(ref), "T#acme#EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G#2", "DLV#01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
@@ -87,7 +88,7 @@ func TestDifferentThingsHaveDifferentKeys(t *testing.T) {
 			ref := hook.Ref{Tenant: tenant, EventID: event, EndpointID: endpoint}
 			name := strings.Join([]string{tenant, event, endpoint, dead, producer, attemptSK(number)}, "\n")
 			return name, []item{
-				endpointKey(tenant, endpoint), versionKey(tenant, number%versionStripes), eventKey(tenant, event), idempotencyKey(tenant, producer),
+				endpointKey(tenant, endpoint), versionKey(tenant, number%versionStripes), dataKeyKey(tenant), eventKey(tenant, event), idempotencyKey(tenant, producer),
 				deliveryKey(ref), key(attemptsPK(ref), attemptSK(number)), deadLetterKey(tenant, dead), countersKey(number % shards), eventCountsKey(number % shards), endpointCountsKey(),
 			}
 		}

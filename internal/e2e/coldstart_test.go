@@ -26,6 +26,7 @@ func BenchmarkColdStart(b *testing.B) {
 				Env: []string{
 					"AWS_ENDPOINT_URL=" + refusing.URL, "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
 					"POSTHORN_TABLE=posthorn", "POSTHORN_QUEUE_URL=http://127.0.0.1:1/0/q", "POSTHORN_DLQ_URL=http://127.0.0.1:1/0/d",
+					"POSTHORN_KMS_KEY_ID=alias/posthorn",
 				},
 				Timeout: time.Minute,
 			})

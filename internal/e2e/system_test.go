@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/stretchr/testify/require"
 
 	"posthorn/internal/config"
@@ -26,6 +27,7 @@ import (
 	"posthorn/internal/localaws/inproc"
 	"posthorn/internal/localaws/poller"
 	"posthorn/internal/localaws/runtimeapi"
+	"posthorn/internal/seal"
 	"posthorn/internal/wire"
 )
 
@@ -146,7 +148,10 @@ func inProcess(t testing.TB, s *system, cfg *config.Config, awsURL string) local
 
 // onClient is the functions in the process, on services behind client.
 func onClient(t testing.TB, client *http.Client, cfg *config.Config, awsURL string) localaws.Functions {
-	app := wire.New(cfg, wire.Local(client, awsURL), slog.New(slog.DiscardHandler))
+	own := *cfg
+	own.Seal.Key = bytes.Repeat([]byte{7}, seal.KeySize)
+	app, err := wire.New(&own, wire.Local(client, awsURL), slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	var counting sync.WaitGroup
 	counting.Go(func() { app.Counts().Run(ctx, 50*time.Millisecond) })
@@ -166,7 +171,10 @@ func onClient(t testing.TB, client *http.Client, cfg *config.Config, awsURL stri
 
 func bootstraps(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions {
 	queue := func(name string) string { return awsURL + "/000000000000/" + name }
+	key, err := kms.NewFromConfig(wire.Local(inproc.Client(s.services), awsURL)).CreateKey(t.Context(), &kms.CreateKeyInput{})
+	require.NoError(t, err)
 	env := []string{
+		"POSTHORN_KMS_KEY_ID=" + *key.KeyMetadata.Arn,
 		"AWS_ENDPOINT_URL=" + awsURL, "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
 		"POSTHORN_TABLE=" + cfg.Table, "POSTHORN_QUEUE_URL=" + queue(cfg.Queue.Main), "POSTHORN_DLQ_URL=" + queue(cfg.Queue.DeadLetters),
 	}

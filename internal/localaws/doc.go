@@ -4,6 +4,7 @@
 //	store       the data folder: an embedded key-value store
 //	sqs         SQS over its wire protocol
 //	dynamodb    DynamoDB over its wire protocol
+//	kms         KMS over its wire protocol
 //	gateway     an API Gateway HTTP API in front of a function
 //	poller      an event source mapping from a queue to a function
 //	schedule    an EventBridge schedule

@@ -36,7 +36,7 @@ type Options struct {
 	SweepInterval  time.Duration
 
 	API net.Listener // of the HTTP API
-	AWS net.Listener // of SQS and DynamoDB; nil: not served to others
+	AWS net.Listener // of SQS, DynamoDB and KMS; nil: not served to others
 
 	AllowedHosts []string // hosts that requests may name beside the listeners' own
 	Log          *slog.Logger
@@ -79,7 +79,7 @@ func Run(ctx context.Context, o Options) error {
 	}
 	services := &http.Server{} // not served to others
 	if o.AWS != nil {
-		if services, err = serve("SQS and DynamoDB", o.AWS, o.Services); err != nil {
+		if services, err = serve("SQS, DynamoDB and KMS", o.AWS, o.Services); err != nil {
 			return errors.Join(err, api.Close())
 		}
 	}

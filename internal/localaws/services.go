@@ -9,14 +9,16 @@ import (
 	"strings"
 
 	"posthorn/internal/localaws/dynamodb"
+	"posthorn/internal/localaws/kms"
 	"posthorn/internal/localaws/sqs"
 	"posthorn/internal/localaws/store"
 )
 
-// Services are SQS and DynamoDB on one store.
+// Services are SQS, DynamoDB and KMS on one store.
 type Services struct {
 	SQS      *sqs.Server
 	DynamoDB *dynamodb.Server
+	KMS      *kms.Server
 	store    *store.DB
 }
 
@@ -35,7 +37,11 @@ func Open(dir string) (*Services, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open tables: %w", err), queues.Close(), db.Close())
 	}
-	return &Services{SQS: queues, DynamoDB: tables, store: db}, nil
+	keys, err := kms.New(kms.Options{Store: db})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open keys: %w", err), queues.Close(), db.Close())
+	}
+	return &Services{SQS: queues, DynamoDB: tables, KMS: keys, store: db}, nil
 }
 
 func openStore(dir string) (*store.DB, error) {
@@ -51,17 +57,19 @@ func (s *Services) Close() error {
 }
 
 // ServeHTTP sends a request to the service that its X-Amz-Target names, as
-// both services share one endpoint here.
+// all of them share one endpoint here.
 func (s *Services) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch target := r.Header.Get("X-Amz-Target"); {
 	case strings.HasPrefix(target, "AmazonSQS."):
 		s.SQS.ServeHTTP(w, r)
 	case strings.HasPrefix(target, "DynamoDB_"):
 		s.DynamoDB.ServeHTTP(w, r)
+	case strings.HasPrefix(target, "TrentService."): // KMS
+		s.KMS.ServeHTTP(w, r)
 	default:
 		// No target at all: a browser, another service, or an SDK from before 2024,
 		// which spoke to SQS in forms and XML.
-		http.Error(w, "This endpoint serves SQS and DynamoDB over AWS JSON, which X-Amz-Target names; there was "+strconv.Quote(target)+".", http.StatusBadRequest)
+		http.Error(w, "This endpoint serves SQS, DynamoDB and KMS over AWS JSON, which X-Amz-Target names; there was "+strconv.Quote(target)+".", http.StatusBadRequest)
 	}
 }
 

@@ -64,6 +64,15 @@ func intConst(t *testing.T, dir, name string) int {
 	return n
 }
 
+func stringConst(t *testing.T, dir, name string) string {
+	t.Helper()
+	lit, ok := constant(t, dir, name).(*ast.BasicLit)
+	require.True(t, ok, name)
+	s, err := strconv.Unquote(lit.Value)
+	require.NoError(t, err)
+	return s
+}
+
 // secondsConst reads a constant of the form 5 * time.Second.
 func secondsConst(t *testing.T, dir, name string) int {
 	t.Helper()

@@ -72,7 +72,7 @@ func queueActions(a *adapter, methods []string) set {
 // Each function may do what its code calls, and nothing else.
 func TestPoliciesAllowWhatIsCalledAndNoMore(t *testing.T) {
 	t.Parallel()
-	table, queues := readAdapter(t, "../dynamo"), readAdapter(t, "../awssqs")
+	table, queues, keys := readAdapter(t, "../dynamo"), readAdapter(t, "../awssqs"), readAdapter(t, "../seal")
 	counts := interfaceMethods(sources(t, "../metrics"))
 	wire := sources(t, "../wire")
 
@@ -84,6 +84,10 @@ func TestPoliciesAllowWhatIsCalledAndNoMore(t *testing.T) {
 		"DeliverRole":    slices.Concat(counts, interfaceMethods(sources(t, "../deliver"))),
 		"DlqSweeperRole": slices.Concat(counts, interfaceMethods(sources(t, "../deadletter", "sweep.go"))),
 	}
+	// The API makes data keys and shows what they seal; a delivery is signed with
+	// what they open; the sweeper has no secrets to do with.
+	wrapped := map[string][]string{"ApiRole": {"NewKey", "Unwrap"}, "DeliverRole": {"Unwrap"}}
+	require.Subset(t, interfaceMethods(sources(t, "../seal")), wrapped["ApiRole"])
 	// What Lambda itself does in the function's name.
 	platform := map[string][]string{
 		"DeliverRole": {"Queue ReceiveMessage", "Queue DeleteMessage", "Queue GetQueueAttributes"},
@@ -106,12 +110,28 @@ func TestPoliciesAllowWhatIsCalledAndNoMore(t *testing.T) {
 			require.NotEmpty(t, onTable)
 			wantTable, wantQueues := tableActions(table, onTable), queueActions(queues, onQueues)
 			wantQueues.add(platform[id]...)
+			wantKey := set{}
+			for _, method := range wrapped[id] {
+				wantKey.add(actions(keys, method).sorted()...)
+			}
+			require.Equal(t, len(wrapped[id]), len(wantKey), "each calls one operation")
 
 			group := strings.TrimSuffix(id, "Role") + "LogGroup"
-			gotTable, gotQueues := set{}, set{}
+			gotTable, gotQueues, gotKey := set{}, set{}, set{}
 			for _, policy := range roles[id].at("Properties", "Policies").items() {
 				for _, s := range policy.at("PolicyDocument", "Statement").items() {
 					require.Equal(t, "Allow", s.at("Effect").text())
+					if s.at("Resource").n.Tag == "!If" {
+						require.Equal(t, keyInUse, s.at("Resource").outcomes("MakesKey"))
+						context := stringConst(t, "../seal", "contextKey")
+						require.Equal(t, context, s.at("Condition", "ForAnyValue:StringEquals", "kms:EncryptionContextKeys").text())
+						for _, action := range s.at("Action").texts() {
+							name, ok := strings.CutPrefix(action, "kms:")
+							require.True(t, ok, action)
+							gotKey.add(name)
+						}
+						continue
+					}
 					for _, resource := range s.at("Resource").texts() {
 						for _, action := range s.at("Action").texts() {
 							service, name, _ := strings.Cut(action, ":")
@@ -137,6 +157,7 @@ func TestPoliciesAllowWhatIsCalledAndNoMore(t *testing.T) {
 			}
 			require.Equal(t, wantTable.sorted(), gotTable.sorted(), "on the table")
 			require.Equal(t, wantQueues.sorted(), gotQueues.sorted(), "on the queues")
+			require.Equal(t, wantKey.sorted(), gotKey.sorted(), "with the key")
 		})
 	}
 }

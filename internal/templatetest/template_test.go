@@ -21,9 +21,19 @@ const serverlessFunction = "AWS::Serverless::Function"
 // functions are the functions by logical id and where their source is.
 var functions = map[string]string{"ApiFunction": "api", "DeliverFunction": "deliver", "DlqSweeperFunction": "dlq-sweeper"}
 
+// env are variables by name.
+type env map[string]string
+
+func (e env) get(name string) string { return e[name] }
+
+const keyARN = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+// sealing is what no server starts without.
+var sealing = env{"POSTHORN_KMS_KEY_ID": keyARN}
+
 func shipped(t *testing.T) *config.Config {
 	t.Helper()
-	c, err := config.Load(config.Serve, config.Source{Getenv: func(string) string { return "" }, Dirs: []string{"../../config"}})
+	c, err := config.Load(config.Serve, config.Source{Getenv: sealing.get, Dirs: []string{"../../config"}})
 	require.NoError(t, err)
 	return c
 }
@@ -54,6 +64,10 @@ func TestAFunctionStartsWithWhatIsSet(t *testing.T) {
 	doc := template(t)
 	variables := doc.at("Globals", "Function", "Environment", "Variables")
 	values := func(name string) []string {
+		if name == "POSTHORN_KMS_KEY_ID" {
+			require.Equal(t, keyInUse, variables.at(name).outcomes("MakesKey"))
+			return []string{keyARN}
+		}
 		v := variables.at(name).text()
 		ref, ok := strings.CutPrefix(v, "!Ref ")
 		if !ok {
@@ -77,15 +91,15 @@ func TestAFunctionStartsWithWhatIsSet(t *testing.T) {
 		}
 		return vs
 	}
-	base := map[string]string{}
+	base := env{}
 	for _, name := range variables.keys() {
 		base[name] = values(name)[0]
 	}
 	for _, name := range variables.keys() {
 		for _, v := range values(name) {
-			env := maps.Clone(base)
-			env[name] = v
-			_, err := config.Load(config.Function, config.Source{Getenv: func(n string) string { return env[n] }})
+			vars := maps.Clone(base)
+			vars[name] = v
+			_, err := config.Load(config.Function, config.Source{Getenv: vars.get})
 			require.NoError(t, err, "%s=%s", name, v)
 		}
 	}
@@ -107,9 +121,53 @@ func TestAllowPortsTakesWhatIsRead(t *testing.T) {
 	for value, ok := range map[string]bool{"": true, "9443": true, "9443,10443": true, "1, 2 ,3": true, "x": false, "1,": false, ",1": false} {
 		require.Equal(t, ok, pattern.MatchString(value), "%q", value)
 		if ok {
-			_, err := config.Load(config.Serve, config.Source{Getenv: func(n string) string {
-				return map[string]string{"POSTHORN_ALLOW_PORTS": value}[n]
-			}})
+			vars := maps.Clone(sealing)
+			vars["POSTHORN_ALLOW_PORTS"] = value
+			_, err := config.Load(config.Serve, config.Source{Getenv: vars.get})
+			require.NoError(t, err)
+		}
+	}
+}
+
+// keyInUse is the key that seals, wherever the template names it: the stack's
+// own, or the one that was given.
+var keyInUse = []string{"!GetAtt Key.Arn", "!Ref KmsKeyArn"}
+
+// The stack's own key is made unless one is given, is rotated, and outlives the
+// stack, as the table does whose secrets it opens.
+func TestTheKey(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{"!Ref KmsKeyArn", ""}, template(t).at("Conditions", "MakesKey").texts())
+	require.Equal(t, "!Equals", template(t).at("Conditions", "MakesKey").n.Tag)
+	require.Empty(t, template(t).at("Parameters", "KmsKeyArn", "Default").text())
+	key := resources(t, "AWS::KMS::Key")["Key"]
+	table := template(t).at("Resources", "Table")
+	for _, r := range []node{key, table} {
+		require.Equal(t, "Retain", r.at("DeletionPolicy").text(), r.path)
+		require.Equal(t, "Retain", r.at("UpdateReplacePolicy").text(), r.path)
+	}
+	require.Equal(t, "MakesKey", key.at("Condition").text())
+	require.Equal(t, "true", key.at("Properties", "EnableKeyRotation").text())
+	statements := key.at("Properties", "KeyPolicy", "Statement").items()
+	require.Len(t, statements, 1)
+	require.Equal(t, "!Sub arn:${AWS::Partition}:iam::${AWS::AccountId}:root", statements[0].at("Principal", "AWS").text(), "nobody outside the account")
+	require.Equal(t, []string{"kms:*"}, statements[0].at("Action").texts(), "nobody is locked out")
+
+	alias := resources(t, "AWS::KMS::Alias")["KeyAlias"]
+	require.Equal(t, "MakesKey", alias.at("Condition").text())
+	require.Equal(t, "!Ref Key", alias.at("Properties", "TargetKeyId").text())
+}
+
+func TestKmsKeyArnTakesWhatIsRead(t *testing.T) {
+	t.Parallel()
+	pattern := regexp.MustCompile(template(t).at("Parameters", "KmsKeyArn", "AllowedPattern").text())
+	for value, ok := range map[string]bool{
+		"": true, keyARN: true, "arn:aws-us-gov:kms:us-gov-west-1:123456789012:key/mrk-1234abcd12ab34cd56ef1234567890ab": true,
+		"alias/a": false, "arn:aws:kms:eu-central-1:123456789012:alias/a": false, "1234abcd-12ab-34cd-56ef-1234567890ab": false, keyARN + "0": false,
+	} {
+		require.Equal(t, ok, pattern.MatchString(value), "%q", value)
+		if ok && value != "" {
+			_, err := config.Load(config.Serve, config.Source{Getenv: env{"POSTHORN_KMS_KEY_ID": value}.get})
 			require.NoError(t, err)
 		}
 	}

@@ -82,6 +82,19 @@ func (n node) text() string {
 	return n.n.Value
 }
 
+// outcomes are what a value comes to: the two sides of an !If, of which the
+// condition is named, or the value itself.
+func (n node) outcomes(condition string) []string {
+	n.t.Helper()
+	if n.n.Tag != "!If" {
+		return []string{n.text()}
+	}
+	parts := n.texts()
+	require.Len(n.t, parts, 3, n.path)
+	require.Equal(n.t, condition, parts[0], n.path)
+	return parts[1:]
+}
+
 func (n node) number() int {
 	n.t.Helper()
 	i, err := strconv.Atoi(n.text())

@@ -23,6 +23,7 @@ import (
 	"posthorn/internal/id"
 	"posthorn/internal/ingest"
 	"posthorn/internal/metrics"
+	"posthorn/internal/seal"
 	"posthorn/internal/sign"
 )
 
@@ -34,26 +35,41 @@ type App struct {
 	cfg    *config.Config
 	table  *dynamo.Table
 	queues *awssqs.Queues
+	sealer *seal.Sealer
 	ids    *id.Source
 	counts *metrics.Recorder
 	log    *slog.Logger
 }
 
-// New returns the App for a configuration and an account, or its stand-in.
-func New(cfg *config.Config, account aws.Config, log *slog.Logger) *App {
+// New returns the App for a configuration and an account, or its stand-in. The
+// configuration has a key to seal with.
+func New(cfg *config.Config, account aws.Config, log *slog.Logger) (*App, error) {
 	table := dynamo.New(account, cfg.Table, dynamo.Options{
 		EventRetention: cfg.Retention.Events, DeadLetterRetention: cfg.Retention.DeadLetters,
 	})
+	wrapper, err := wrapper(cfg.Seal, account)
+	if err != nil {
+		return nil, err
+	}
 	return &App{
-		cfg:   cfg,
-		table: table,
+		cfg:    cfg,
+		table:  table,
+		sealer: seal.New(seal.Options{Keys: table, Wrapper: wrapper}),
 		queues: awssqs.New(account, awssqs.Options{
 			Queue: cfg.Queue.Main, DeadLetterQueue: cfg.Queue.DeadLetters, DeadWait: time.Second,
 		}),
 		ids:    id.NewSource(),
 		counts: metrics.NewRecorder(table),
 		log:    log,
+	}, nil
+}
+
+// wrapper returns what wraps the data keys of tenants.
+func wrapper(s config.Seal, account aws.Config) (seal.Wrapper, error) {
+	if s.KMSKey != "" {
+		return seal.NewKMS(account, s.KMSKey), nil
 	}
+	return seal.NewMaster(s.Key)
 }
 
 // Counts is the recorder that the App's parts count into. Long-running

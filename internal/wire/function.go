@@ -78,5 +78,5 @@ func ForFunction(ctx context.Context, out io.Writer) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return New(cfg, account, slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: cfg.LogLevel}))), nil
+	return New(cfg, account, slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: cfg.LogLevel})))
 }

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"posthorn/internal/config"
+	"posthorn/internal/seal"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,7 +32,10 @@ func hung(t *testing.T) *App {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	})}, "http://localhost:4566")
-	return New(cfg, account, slog.New(slog.DiscardHandler))
+	cfg.Seal.Key = make([]byte, seal.KeySize)
+	app, err := New(cfg, account, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	return app
 }
 
 // request is a call of the HTTP API as its function is handed it.

@@ -1,5 +1,5 @@
 // Package store keeps the local default's data on disk: one ordered key-value
-// space, shared by the SQS and DynamoDB stand-ins, in a pebble database.
+// space, shared by the stand-ins for AWS services, in a pebble database.
 //
 // A write is visible to every reader when Apply returns and on disk when the
 // Commit that Apply returned has been waited for. Writes reach the log in the
