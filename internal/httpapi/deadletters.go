@@ -90,7 +90,7 @@ func (a *API) listDeadLetters(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f := hook.DeadLetterFilter{Tenant: a.o.Tenant(r)}
+	f := hook.DeadLetterFilter{Tenant: tenantOf(r)}
 	if f.EndpointID, err = q.id("endpoint_id", hook.EndpointPrefix, "endpoint"); err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (a *API) getDeadLetter(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d, err := a.o.DeadLetters.DeadLetter(r.Context(), a.o.Tenant(r), id)
+	d, err := a.o.DeadLetters.DeadLetter(r.Context(), tenantOf(r), id)
 	if err != nil {
 		return named(err, "dead letter")
 	}
@@ -132,7 +132,7 @@ func (a *API) deleteDeadLetter(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.o.DeadLetters.DeleteDeadLetter(r.Context(), a.o.Tenant(r), id); err != nil {
+	if err := a.o.DeadLetters.DeleteDeadLetter(r.Context(), tenantOf(r), id); err != nil {
 		return named(err, "dead letter")
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -147,7 +147,7 @@ func (a *API) replayDeadLetter(w http.ResponseWriter, r *http.Request) error {
 	if err := noBody(w, r); err != nil {
 		return err
 	}
-	delivery, err := a.o.Replayer.Replay(r.Context(), a.o.Tenant(r), id)
+	delivery, err := a.o.Replayer.Replay(r.Context(), tenantOf(r), id)
 	if err != nil {
 		return named(err, "dead letter")
 	}
