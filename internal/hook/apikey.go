@@ -41,6 +41,10 @@ type APIKey struct {
 	CreatedAt time.Time
 }
 
+// MaxDescription is how many characters the description of a key, or of an
+// endpoint, may have.
+const MaxDescription = 1000
+
 const (
 	keyPrefix   = "ph_"
 	secretBytes = 32

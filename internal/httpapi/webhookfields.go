@@ -20,13 +20,13 @@ const (
 	maxSecret        = 256 // characters
 	minWhsecKey      = 24  // bytes behind "whsec_" (Standard Webhooks 1.0.0)
 	maxWhsecKey      = 64
-	maxRetries       = 20   // after the first attempt
-	minTimeout       = 1    // seconds, whole ones
-	maxTimeout       = 30   // seconds
-	maxDescription   = 1000 // characters
-	maxMetadata      = 20   // pairs
-	maxMetadataKey   = 64   // characters
-	maxMetadataValue = 512  // characters
+	maxRetries       = 20 // after the first attempt
+	minTimeout       = 1  // seconds, whole ones
+	maxTimeout       = 30 // seconds
+	maxDescription   = hook.MaxDescription
+	maxMetadata      = 20  // pairs
+	maxMetadataKey   = 64  // characters
+	maxMetadataValue = 512 // characters
 
 	defaultTimeout = 30 * time.Second
 )
