@@ -201,17 +201,25 @@ func greet(w io.Writer, cfg *config.Config, api, aws net.Listener) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n  Posthorn %s\n  API            http://%s\n  SQS, DynamoDB  http://%s\n  Data           %s\n",
 		wire.Version, shown(cfg.HTTP.Host, api), shown(cfg.Local.Host, aws), data)
-	if !loopback(api) || !loopback(aws) {
+	asks := cfg.Security.Auth == config.AuthKeys
+	switch {
+	case !asks && !(loopback(api) && loopback(aws)):
 		b.WriteString("\n  WARNING        reachable from other machines, and asks nobody for a key\n")
+	case !loopback(aws):
+		b.WriteString("\n  WARNING        SQS and DynamoDB are reachable from other machines, and ask nobody for a key\n")
 	}
 	if cfg.Security.AllowHTTP && cfg.Security.AllowPrivate { // its own receiver may be an endpoint
-		fmt.Fprintf(&b, `
-  Send a first event:
-    curl -s %[1]s/api/v1/webhooks -H 'Content-Type: application/json' \
+		b.WriteString("\n  Send a first event:\n")
+		key := ""
+		if asks {
+			fmt.Fprintf(&b, "    KEY=$(%s keys create --role admin %s)\n", os.Args[0], flagsFor(aws))
+			key = ` -H "Authorization: Bearer $KEY"`
+		}
+		fmt.Fprintf(&b, `    curl -s %[1]s/api/v1/webhooks%[2]s -H 'Content-Type: application/json' \
       -d '{"url":"%[1]s/test/webhook","events":["*"],"secret":"test-secret"}'
-    curl -s %[1]s/api/v1/events -H 'Content-Type: application/json' \
+    curl -s %[1]s/api/v1/events%[2]s -H 'Content-Type: application/json' \
       -d '{"event_type":"test.event","payload":{"hello":"world"}}'
-`, "http://"+from(api))
+`, "http://"+from(api), key)
 	}
 	b.WriteString("\n")
 	_, err = io.WriteString(w, b.String())
@@ -233,6 +241,18 @@ func from(l net.Listener) string {
 		return net.JoinHostPort("127.0.0.1", strconv.Itoa(a.Port))
 	}
 	return l.Addr().String()
+}
+
+// flagsFor says to a command where the services of this program are.
+func flagsFor(aws net.Listener) string {
+	host, port, err := net.SplitHostPort(from(aws))
+	if err != nil {
+		return "--local"
+	}
+	if host != "127.0.0.1" {
+		return "--local --aws-host " + host + " --aws-port " + port
+	}
+	return "--local --aws-port " + port
 }
 
 func loopback(l net.Listener) bool {

@@ -1,5 +1,6 @@
 // Command posthorn is Posthorn's program for people: `posthorn local` runs the
-// whole system on a laptop, without an account and without Docker.
+// whole system on a laptop, without an account and without Docker, and
+// `posthorn keys` makes the first API key.
 package main
 
 import (
@@ -8,6 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"posthorn/internal/httpapi"
 	"posthorn/internal/wire"
 )
 
@@ -16,6 +18,7 @@ type commands struct {
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 
 	Local   local   `cmd:"" help:"Run everything in this process: the API, deliveries, SQS and DynamoDB, with the data in a folder."`
+	Keys    keys    `cmd:"" help:"Make, list and revoke API keys, in an account or of a running \"posthorn local\"."`
 	Version version `cmd:"" help:"Print the version."`
 }
 
@@ -36,7 +39,7 @@ func run(args []string) int {
 	parser, err := kong.New(&c,
 		kong.Name("posthorn"),
 		kong.Description("Webhooks sent from your own AWS account: signed, retried, never lost, visible when they fail."),
-		kong.Vars{"version": "posthorn " + wire.Version},
+		kong.Vars{"version": "posthorn " + wire.Version, "defaultTenant": httpapi.DefaultTenant},
 		kong.Exit(func(int) { exited = true }),
 	)
 	if err != nil {

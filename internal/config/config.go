@@ -23,6 +23,9 @@ const (
 	Function Mode = "function" // a Lambda function in an account
 	Serve    Mode = "serve"    // a long-running process on an account's or an emulator's services
 	Local    Mode = "local"    // everything in one process on a laptop
+	// Operate is a command on what runs elsewhere. It needs to know where that
+	// is, and is not held to what else a program of that kind has to be told.
+	Operate Mode = "operate"
 )
 
 // Config is everything that is set. It is not changed once it is loaded.
@@ -80,8 +83,18 @@ func IsURL(queue string) bool {
 	return strings.HasPrefix(queue, "https://") || strings.HasPrefix(queue, "http://")
 }
 
-// Security says where endpoints may be.
+// Auth says whether callers of the API are asked for a key.
+type Auth string
+
+// The values of Auth.
+const (
+	AuthKeys Auth = "keys" // everybody is
+	AuthOff  Auth = "off"  // nobody is: every caller is an administrator
+)
+
+// Security says who may call, and where endpoints may be.
 type Security struct {
+	Auth         Auth
 	AllowHTTP    bool     // plain http
 	AllowPrivate bool     // private, loopback and special addresses
 	AllowPorts   []uint16 // beside those of the schemes

@@ -81,7 +81,7 @@ func TestDefaultsOfAServer(t *testing.T) {
 		Main: "posthorn-deliveries", DeadLetters: "posthorn-dead-letters", MaxReceiveCount: 5, Visibility: 270 * time.Second,
 		BatchSize: 10, Workers: 64, PerEndpoint: 16, MaxSize: 100_000,
 	}, c.Queue)
-	require.Equal(t, config.Security{}, c.Security)
+	require.Equal(t, config.Security{Auth: config.AuthKeys}, c.Security)
 	require.Equal(t, config.Retention{Events: 30 * 24 * time.Hour, DeadLetters: 7 * 24 * time.Hour}, c.Retention)
 	require.Equal(t, time.Minute, c.SweepInterval)
 	require.Equal(t, []string{"built-in queue.yaml", "built-in retry.yaml", "built-in webhooks.yaml"}, c.Files)
@@ -99,19 +99,19 @@ func TestDefaultsOfAServer(t *testing.T) {
 func TestDefaultsByMode(t *testing.T) {
 	t.Parallel()
 	local := load(t, config.Local, nil)
-	require.Equal(t, config.Security{AllowHTTP: true, AllowPrivate: true, AnyPort: true}, local.Security)
+	require.Equal(t, config.Security{Auth: config.AuthOff, AllowHTTP: true, AllowPrivate: true, AnyPort: true}, local.Security)
 	require.Equal(t, 100_000, local.Queue.MaxSize)
 	require.Equal(t, 5*time.Second, local.SweepInterval)
 
 	function := load(t, config.Function, account(nil))
-	require.Equal(t, config.Security{}, function.Security)
+	require.Equal(t, config.Security{Auth: config.AuthKeys}, function.Security)
 	require.Zero(t, function.Queue.MaxSize)
 
 	t.Run("what a file or a variable says wins", func(t *testing.T) {
 		t.Parallel()
 		dir := folder(t, map[string]string{"webhooks.yaml": "security: {allow_http: false}\n", "queue.yaml": "max_queue_size: 0"})
 		c := load(t, config.Local, env{"POSTHORN_ALLOW_PRIVATE": "false"}, dir)
-		require.Equal(t, config.Security{}, c.Security)
+		require.Equal(t, config.Security{Auth: config.AuthOff}, c.Security)
 		require.Zero(t, c.Queue.MaxSize)
 		require.Equal(t, 5*time.Second, c.SweepInterval, "what the file leaves out stays the mode's")
 	})
@@ -162,6 +162,7 @@ func TestEverySetting(t *testing.T) {
 		{"", "", "queue.yaml", "visibility_timeout: 30", func(c *config.Config) any { return c.Queue.Visibility }, 30 * time.Second},
 		{"POSTHORN_RETENTION_DAYS", "90", "webhooks.yaml", "retention: {days: 90}", func(c *config.Config) any { return c.Retention.Events }, 90 * 24 * time.Hour},
 		{"DLQ_RETENTION_DAYS", "1", "webhooks.yaml", "retention: {dlq_days: 1}", func(c *config.Config) any { return c.Retention.DeadLetters }, 24 * time.Hour},
+		{"POSTHORN_AUTH", "off", "webhooks.yaml", "security: {auth: off}", func(c *config.Config) any { return c.Security.Auth }, config.AuthOff},
 		{"POSTHORN_ALLOW_HTTP", "true", "webhooks.yaml", "security: {allow_http: true}", func(c *config.Config) any { return c.Security.AllowHTTP }, true},
 		{"POSTHORN_ALLOW_PRIVATE", "1", "webhooks.yaml", "security: {allow_private: true}", func(c *config.Config) any { return c.Security.AllowPrivate }, true},
 		{"POSTHORN_ALLOW_PORTS", "9443, 10443", "webhooks.yaml", "security: {allow_ports: [9443, 10443]}", func(c *config.Config) any { return c.Security.AllowPorts }, []uint16{9443, 10443}},
@@ -335,6 +336,17 @@ func TestOneEndpointHasAQuarterOfTheWorkersAndHalfAFunctionsBatch(t *testing.T) 
 	require.Equal(t, 2, load(t, config.Serve, env{"WEBHOOK_WORKER_COUNT": "8"}).Queue.PerEndpoint)
 	require.Equal(t, 1, load(t, config.Serve, env{"WEBHOOK_WORKER_COUNT": "3"}).Queue.PerEndpoint)
 	require.Equal(t, 5, load(t, config.Function, account(nil)).Queue.PerEndpoint)
+}
+
+// Whoever makes the first key need not know how the functions are configured.
+func TestACommandNeedsToKnowWhereThingsAreAndNoMore(t *testing.T) {
+	t.Parallel()
+	c := load(t, config.Operate, env{"POSTHORN_TABLE": "hooks"})
+	require.Equal(t, "hooks", c.Table)
+	c = load(t, config.Operate, env{"POSTHORN_QUEUE_URL": "same", "POSTHORN_DLQ_URL": "same"})
+	require.Equal(t, "posthorn", c.Table)
+	_, err := config.Load(config.Operate, config.Source{Getenv: env{"POSTHORN_TABLE": "a b"}.get})
+	require.ErrorContains(t, err, "POSTHORN_TABLE: \"a b\" is not a table's name")
 }
 
 func TestAFunctionShipsTheFiles(t *testing.T) {

@@ -50,7 +50,9 @@ func Load(mode Mode, src Source) (*Config, error) {
 	l.named()
 	l.eventTypes()
 	l.environment()
-	l.check()
+	if mode != Operate {
+		l.check()
+	}
 	if err := l.mistakes.err(); err != nil {
 		return nil, err
 	}
@@ -93,11 +95,13 @@ func defaults(mode Mode) *Config {
 func (l *loader) modeDefaults() {
 	c := l.config
 	c.SweepInterval = time.Minute
+	c.Security.Auth = AuthKeys
 	if c.Mode != Function {
 		c.Queue.MaxSize = 100_000
 	}
 	if c.Mode == Local {
 		c.SweepInterval = 5 * time.Second
+		c.Security.Auth = AuthOff
 		c.Security.AllowHTTP, c.Security.AllowPrivate = true, true
 	}
 }

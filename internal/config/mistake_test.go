@@ -32,6 +32,7 @@ func TestEveryMistakeIsNamedAtOnce(t *testing.T) {
 		"POSTHORN_AWS_PORT":       "65536",
 		"POSTHORN_ALLOW_HTTP":     "yes",
 		"POSTHORN_ALLOW_PORTS":    "443,x",
+		"POSTHORN_AUTH":           "none",
 		"POSTHORN_TABLE":          "a b c",
 		"POSTHORN_QUEUE_URL":      "https://sqs",
 		"POSTHORN_DLQ_URL":        "a.b",
@@ -90,7 +91,7 @@ event_types:
   - plain
 `,
 	})
-	require.Equal(t, `configuration: 50 mistakes
+	require.Equal(t, `configuration: 51 mistakes
   config/queue.yaml:1: concurrency: "many" is not a whole number from 1 to 10000
   config/queue.yaml:2: batch_size: "11" is not a whole number from 1 to 10
   config/queue.yaml:3: "batch_size" comes twice
@@ -127,6 +128,7 @@ event_types:
   PORT: "http" is not a whole number from 0 to 65535
   POSTHORN_ALLOW_HTTP: "yes" is neither true nor false
   POSTHORN_ALLOW_PORTS: "x" is not a port from 1 to 65535
+  POSTHORN_AUTH: "none" is neither keys nor off
   POSTHORN_AWS_PORT: "65536" is not a whole number from 0 to 65535
   POSTHORN_DLQ_URL: "a.b" is neither a queue's URL nor its name: 1 to 80 letters, digits, "_" and "-"
   POSTHORN_KMS_KEY_ID: is neither the id nor the ARN of a KMS key, nor an alias such as "alias/posthorn"

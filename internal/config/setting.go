@@ -125,6 +125,10 @@ func settings() []setting {
 			set: func(c *Config, s string) (err error) { c.Retention.DeadLetters, err = days(s); return err },
 		},
 		{
+			env: "POSTHORN_AUTH", file: webhooksFile, key: "security.auth", help: "keys: callers need an API key; off: nobody is asked, as in local unless set",
+			set: func(c *Config, s string) (err error) { c.Security.Auth, err = auth(s); return err },
+		},
+		{
 			env: "POSTHORN_ALLOW_HTTP", file: webhooksFile, key: "security.allow_http", help: "true lets endpoints be plain http",
 			set: func(c *Config, s string) (err error) { c.Security.AllowHTTP, err = boolean(s); return err },
 		},
@@ -255,6 +259,14 @@ func boolean(s string) (bool, error) {
 		return false, nil
 	}
 	return false, fmt.Errorf("%s is neither true nor false", quote(s))
+}
+
+func auth(s string) (Auth, error) {
+	switch a := Auth(strings.ToLower(s)); a {
+	case AuthKeys, AuthOff:
+		return a, nil
+	}
+	return "", fmt.Errorf("%s is neither keys nor off", quote(s))
 }
 
 func ports(s string) ([]uint16, error) {

@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"crypto/sha256"
 	"strconv"
 	"time"
 
@@ -96,6 +97,14 @@ func getMap(it item, name string) item {
 		return v.Value
 	}
 	return nil
+}
+
+// getHash returns a SHA-256, zero when there is none.
+func getHash(it item, name string) (h [sha256.Size]byte) {
+	if v, ok := it[name].(*types.AttributeValueMemberB); ok {
+		copy(h[:], v.Value)
+	}
+	return h
 }
 
 // setStr, setNum, setBool and setTime leave out what is zero.

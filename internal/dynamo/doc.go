@@ -13,8 +13,9 @@
 //	counters              METRICS#<shard>              COUNTERS
 //	counts of events      METRICS#<shard>              EVENTS
 //	endpoint counts       METRICS#ENDPOINTS            COUNTERS
+//	API key               KEYS                         <key>
 //
-// <ep>, <event> and <dead letter> are the ULIDs of the ids, without prefix. The
+// <ep>, <event>, <dead letter> and <key> are the ULIDs of the ids, without prefix. The
 // day and shard of an event, and the shard of a delivery and a dead letter,
 // follow from those, so each has one place that its id names.
 //

@@ -251,6 +251,10 @@ func TestWhatIsReadStronglyConsistently(t *testing.T) {
 			_, _, err := w.ListEndpoints(w.ctx(), tenant, hook.Page{Limit: 5})
 			return err
 		}, true},
+		{"list of API keys", func(w *world) error {
+			_, _, err := w.ListAPIKeys(w.ctx(), tenant, hook.Page{Limit: 5})
+			return err
+		}, true},
 		{"endpoint set", func(w *world) error {
 			w.create(w.endpoint())
 			_, err := w.EndpointSet(w.ctx(), tenant)

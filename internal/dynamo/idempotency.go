@@ -30,10 +30,7 @@ func encodeKey(k *hook.IdempotencyKey) item {
 }
 
 func decodeKey(tenant, producerKey string, it item) *hook.IdempotencyKey {
-	k := &hook.IdempotencyKey{Tenant: tenant, Key: producerKey, EventID: getStr(it, ikEvent), ExpiresAt: getExpiry(it)}
-	if h, ok := it[ikHash].(*types.AttributeValueMemberB); ok {
-		copy(k.BodyHash[:], h.Value)
-	}
+	k := &hook.IdempotencyKey{Tenant: tenant, Key: producerKey, EventID: getStr(it, ikEvent), BodyHash: getHash(it, ikHash), ExpiresAt: getExpiry(it)}
 	if s, ok := it[ikSent].(*types.AttributeValueMemberBOOL); ok {
 		k.Sent = s.Value
 	}

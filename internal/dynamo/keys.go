@@ -152,6 +152,12 @@ func countersKey(shard int) item { return key(countersPK(shard), countersSK) }
 
 func eventCountsKey(shard int) item { return key(countersPK(shard), eventCountsSK) }
 
+// apiKeysPK is the partition of the keys of all tenants: a key is looked up by
+// its id before anybody knows whose it is.
+const apiKeysPK = "KEYS"
+
+func apiKeyKey(id string) item { return key(apiKeysPK, id) }
+
 func endpointCountsKey() item { return key("METRICS#ENDPOINTS", countersSK) }
 
 // aboveAll is above every ULID.

@@ -37,6 +37,7 @@ func TestKeysAreTheGoldenOnes(t *testing.T) {
 		{"counters", countersKey(3), "METRICS#3", "COUNTERS"},
 		{"counts of events", eventCountsKey(3), "METRICS#3", "EVENTS"},
 		{"endpoint counts", endpointCountsKey(), "METRICS#ENDPOINTS", "COUNTERS"},
+		{"API key", apiKeyKey("01JCXZ5T5V8Q0R9A1B2C3D4E5H"), "KEYS", "01JCXZ5T5V8Q0R9A1B2C3D4E5H"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -89,7 +90,7 @@ func TestDifferentThingsHaveDifferentKeys(t *testing.T) {
 			name := strings.Join([]string{tenant, event, endpoint, dead, producer, attemptSK(number)}, "\n")
 			return name, []item{
 				endpointKey(tenant, endpoint), versionKey(tenant, number%versionStripes), dataKeyKey(tenant), eventKey(tenant, event), idempotencyKey(tenant, producer),
-				deliveryKey(ref), key(attemptsPK(ref), attemptSK(number)), deadLetterKey(tenant, dead), countersKey(number % shards), eventCountsKey(number % shards), endpointCountsKey(),
+				deliveryKey(ref), key(attemptsPK(ref), attemptSK(number)), deadLetterKey(tenant, dead), countersKey(number % shards), eventCountsKey(number % shards), endpointCountsKey(), apiKeyKey(ulid(event)),
 			}
 		}
 		_, some := all("")

@@ -92,6 +92,13 @@ func (t *Table) Ready(ctx context.Context) error {
 	return nil
 }
 
+// IsNoTable says whether a call failed because there is no table of that name in
+// the account and region.
+func IsNoTable(err error) bool {
+	var none *types.ResourceNotFoundException
+	return errors.As(err, &none)
+}
+
 // Definition is the table as CreateTable makes it, and as the template must
 // describe it.
 func Definition(name string) *dynamodb.CreateTableInput {

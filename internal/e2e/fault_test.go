@@ -37,7 +37,7 @@ func TestFaultsOnTheWire(t *testing.T) {
 				s := start(t, mode{name: "faulty", workers: 64, visibility: 2 * time.Second, start: func(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions {
 					client, transport := faultwire.Wrap(inproc.Client(s.services))
 					wire = transport
-					return onClient(t, client, cfg, awsURL)
+					return onClient(t, client, cfg, awsURL, time.Now)
 				}})
 				s.receiver.answer(http.StatusServiceUnavailable)
 				one := 1

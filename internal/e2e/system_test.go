@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -66,8 +67,12 @@ const patience = 60 * time.Second
 type system struct {
 	t        testing.TB
 	url      string
+	aws      net.Listener // of SQS and DynamoDB
+	env      map[string]string
 	services *localaws.Services
 	receiver *receiver
+	key      string       // the API key of call; empty: none
+	ahead    atomic.Int64 // nanoseconds that the API's clock is ahead, in process
 }
 
 // mode is a way to run the three functions.
@@ -75,8 +80,9 @@ type mode struct {
 	name    string
 	workers int // messages in the deliver function at once: no more batches than it has environments
 	// visibility timeout of the queue; 0: as configured
-	visibility time.Duration
-	start      func(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions
+	visibility  time.Duration
+	asksForKeys bool
+	start       func(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions
 }
 
 const environments = 4 // of each function, when they are real processes
@@ -93,20 +99,23 @@ func everywhere(t *testing.T, story func(t *testing.T, s *system)) {
 	}
 }
 
-// environment is what the tests set: quick retries, and a receiver on this
-// machine.
+// environment is what the tests set: quick retries, a receiver on this machine,
+// and nobody asked for a key but where that is the story.
 func environment(port string) map[string]string {
 	return map[string]string{
 		"RETRY_INITIAL_DELAY": "0.01", "RETRY_MAX_DELAY": "0.01", "POSTHORN_ALLOW_HTTP": "true", "POSTHORN_ALLOW_PRIVATE": "true",
-		"POSTHORN_ALLOW_PORTS": port, "LOG_LEVEL": "info",
+		"POSTHORN_ALLOW_PORTS": port, "POSTHORN_AUTH": "off", "LOG_LEVEL": "info",
 	}
 }
 
 func start(t testing.TB, m mode) *system {
 	t.Helper()
 	s := &system{t: t, receiver: newReceiver(t)}
-	env := environment(s.receiver.port())
-	cfg, err := config.Load(config.Local, config.Source{Getenv: func(name string) string { return env[name] }})
+	s.env = environment(s.receiver.port())
+	if m.asksForKeys {
+		s.env["POSTHORN_AUTH"] = "keys"
+	}
+	cfg, err := config.Load(config.Local, config.Source{Getenv: func(name string) string { return s.env[name] }})
 	require.NoError(t, err)
 	if m.visibility > 0 {
 		cfg.Queue.Visibility = m.visibility
@@ -118,7 +127,7 @@ func start(t testing.TB, m mode) *system {
 	api, aws := listen(t), listen(t)
 	awsURL := "http://" + aws.Addr().String()
 	require.NoError(t, wire.Provision(t.Context(), cfg, wire.Local(inproc.Client(s.services), awsURL)))
-	s.url = "http://" + api.Addr().String()
+	s.url, s.aws = "http://"+api.Addr().String(), aws
 	functions := m.start(t, s, cfg, awsURL)
 
 	ctx, stop := context.WithCancel(context.Background())
@@ -143,11 +152,12 @@ func listen(t testing.TB) net.Listener {
 }
 
 func inProcess(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions {
-	return onClient(t, inproc.Client(s.services), cfg, awsURL)
+	return onClient(t, inproc.Client(s.services), cfg, awsURL, func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) })
 }
 
-// onClient is the functions in the process, on services behind client.
-func onClient(t testing.TB, client *http.Client, cfg *config.Config, awsURL string) localaws.Functions {
+// onClient is the functions in the process, on services behind client; the API
+// goes by the clock now.
+func onClient(t testing.TB, client *http.Client, cfg *config.Config, awsURL string, now func() time.Time) localaws.Functions {
 	own := *cfg
 	own.Seal.Key = bytes.Repeat([]byte{7}, seal.KeySize)
 	app, err := wire.New(&own, wire.Local(client, awsURL), slog.New(slog.DiscardHandler))
@@ -158,7 +168,7 @@ func onClient(t testing.TB, client *http.Client, cfg *config.Config, awsURL stri
 	t.Cleanup(func() { stop(); counting.Wait() })
 	deliver, sweeper := app.Deliverer(), app.Sweeper()
 	return localaws.Functions{
-		API: gateway.Function(lambdaevent.Gateway(app.API(wire.APIOptions{TestReceiver: true}))),
+		API: gateway.Function(lambdaevent.Gateway(app.API(wire.APIOptions{TestReceiver: true, Now: now}))),
 		Deliver: func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 			return lambdaevent.Failures(deliver.Deliver(ctx, lambdaevent.Batch(e))), nil
 		},
@@ -178,7 +188,7 @@ func bootstraps(t testing.TB, s *system, cfg *config.Config, awsURL string) loca
 		"AWS_ENDPOINT_URL=" + awsURL, "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
 		"POSTHORN_TABLE=" + cfg.Table, "POSTHORN_QUEUE_URL=" + queue(cfg.Queue.Main), "POSTHORN_DLQ_URL=" + queue(cfg.Queue.DeadLetters),
 	}
-	for name, value := range environment(s.receiver.port()) {
+	for name, value := range s.env {
 		env = append(env, name+"="+value)
 	}
 	function := func(name string, timeout time.Duration, max int) func(context.Context, []byte) ([]byte, error) {
@@ -211,6 +221,9 @@ type answer struct {
 // call makes a request of the API, with body as JSON unless it is nil.
 func (s *system) call(method, path string, body any, header ...string) answer {
 	s.t.Helper()
+	if s.key != "" {
+		header = append([]string{"Authorization", "Bearer " + s.key}, header...)
+	}
 	a, err := request(s.t.Context(), method, s.url+path, body, header...)
 	require.NoError(s.t, err)
 	return a

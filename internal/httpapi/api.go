@@ -3,6 +3,7 @@ package httpapi
 import (
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"path"
@@ -41,8 +42,10 @@ type Options struct {
 	EventTypes    []EventType // the predefined ones, in the order in which they are shown
 	Version       string      // of the program, shown by /health
 
-	// Tenant says whose request this is. nil: everybody is "default".
-	Tenant func(*http.Request) string
+	// Open lets everybody in, without a key, as an admin of DefaultTenant.
+	Open bool
+	Keys Keys
+	Rand io.Reader // makes the secrets of new keys
 
 	// TestReceiver mounts POST /test/webhook. Only then is Verify required: it
 	// says whether a request is signed with one of the secrets, by the rules
@@ -53,25 +56,24 @@ type Options struct {
 	Log *slog.Logger // nil: nothing is logged
 }
 
-// DefaultTenant owns everything while callers are not told apart.
+// DefaultTenant owns everything while callers are not told apart, and the keys
+// of those who operate Posthorn otherwise.
 const DefaultTenant = "default"
 
 // API is the HTTP API as a handler.
 type API struct {
-	o     Options
-	mux   *http.ServeMux
-	ready readiness
+	o       Options
+	mux     *http.ServeMux
+	ready   readiness
+	keyring *keyring
 }
 
 // New returns the API. It does no I/O.
 func New(o Options) *API {
-	if o.Tenant == nil {
-		o.Tenant = func(*http.Request) string { return DefaultTenant }
-	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &API{o: o, mux: http.NewServeMux(), ready: readiness{checks: o.Ready, now: o.Now, log: o.Log}}
+	a := &API{o: o, mux: http.NewServeMux(), ready: readiness{checks: o.Ready, now: o.Now, log: o.Log}, keyring: newKeyring(o.Keys, o.Now)}
 	a.routes()
 	return a
 }
@@ -79,38 +81,40 @@ func New(o Options) *API {
 // handler answers a request or returns an error, having written nothing.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
-// methods are the handlers of one path.
-type methods map[string]handler
+// methods are the handlers of one path, each with who may call it: see auth.go.
+type methods map[string]guarded
 
 func (a *API) routes() {
-	a.route("/api/v1/webhooks", methods{"POST": a.createEndpoint, "GET": a.listEndpoints})
-	a.route("/api/v1/webhooks/{id}", methods{"GET": a.getEndpoint, "PATCH": a.changeEndpoint, "DELETE": a.deleteEndpoint})
-	a.route("/api/v1/webhooks/{id}/rotate-secret", methods{"POST": a.rotateSecret})
-	a.route("/api/v1/webhooks/{id}/test", methods{"POST": a.testEndpoint})
-	a.route("/api/v1/webhooks/{id}/pause", methods{"POST": a.pauseEndpoint})
-	a.route("/api/v1/webhooks/{id}/resume", methods{"POST": a.resumeEndpoint})
-	a.route("/api/v1/webhooks/{id}/recover", methods{"POST": a.recoverEndpoint})
-	a.route("/api/v1/events", methods{"POST": a.postEvent, "GET": a.listEvents})
-	a.route("/api/v1/events/batch", methods{"POST": a.postEvents})
-	a.route("/api/v1/events/{id}", methods{"GET": a.getEvent})
-	a.route("/api/v1/events/{id}/resend", methods{"POST": a.resendEvent})
-	a.route("/api/v1/event-types", methods{"GET": a.listEventTypes})
-	a.route("/api/v1/deliveries", methods{"GET": a.listDeliveries})
-	a.route("/api/v1/deliveries/{id}", methods{"GET": a.getDelivery})
-	a.route("/api/v1/deliveries/{id}/retry", methods{"POST": a.retryDelivery})
-	a.route("/api/v1/dlq", methods{"GET": a.listDeadLetters})
-	a.route("/api/v1/dlq/{id}", methods{"GET": a.getDeadLetter, "DELETE": a.deleteDeadLetter})
-	a.route("/api/v1/dlq/replay", methods{"POST": a.replayDeadLetters})
-	a.route("/api/v1/dlq/{id}/replay", methods{"POST": a.replayDeadLetter})
-	a.route("/api/v1/jobs", methods{"GET": a.listJobs})
-	a.route("/api/v1/jobs/{id}", methods{"GET": a.getJob})
-	a.route("/api/v1/jobs/{id}/cancel", methods{"POST": a.cancelJob})
-	a.route("/api/v1/stats", methods{"GET": a.stats})
-	a.route("/health", methods{"GET": a.health})
-	a.route("/ready", methods{"GET": a.isReady})
-	a.route("/metrics", methods{"GET": a.metrics})
+	a.route("/api/v1/webhooks", methods{"POST": admin(a.createEndpoint), "GET": view(a.listEndpoints)})
+	a.route("/api/v1/webhooks/{id}", methods{"GET": view(a.getEndpoint), "PATCH": admin(a.changeEndpoint), "DELETE": admin(a.deleteEndpoint)})
+	a.route("/api/v1/webhooks/{id}/rotate-secret", methods{"POST": admin(a.rotateSecret)})
+	a.route("/api/v1/webhooks/{id}/test", methods{"POST": admin(a.testEndpoint)})
+	a.route("/api/v1/webhooks/{id}/pause", methods{"POST": admin(a.pauseEndpoint)})
+	a.route("/api/v1/webhooks/{id}/resume", methods{"POST": admin(a.resumeEndpoint)})
+	a.route("/api/v1/webhooks/{id}/recover", methods{"POST": admin(a.recoverEndpoint)})
+	a.route("/api/v1/events", methods{"POST": produce(a.postEvent), "GET": view(a.listEvents)})
+	a.route("/api/v1/events/batch", methods{"POST": produce(a.postEvents)})
+	a.route("/api/v1/events/{id}", methods{"GET": produceOrView(a.getEvent)})
+	a.route("/api/v1/events/{id}/resend", methods{"POST": admin(a.resendEvent)})
+	a.route("/api/v1/event-types", methods{"GET": view(a.listEventTypes)})
+	a.route("/api/v1/deliveries", methods{"GET": view(a.listDeliveries)})
+	a.route("/api/v1/deliveries/{id}", methods{"GET": view(a.getDelivery)})
+	a.route("/api/v1/deliveries/{id}/retry", methods{"POST": admin(a.retryDelivery)})
+	a.route("/api/v1/dlq", methods{"GET": view(a.listDeadLetters)})
+	a.route("/api/v1/dlq/{id}", methods{"GET": view(a.getDeadLetter), "DELETE": admin(a.deleteDeadLetter)})
+	a.route("/api/v1/dlq/replay", methods{"POST": admin(a.replayDeadLetters)})
+	a.route("/api/v1/dlq/{id}/replay", methods{"POST": admin(a.replayDeadLetter)})
+	a.route("/api/v1/jobs", methods{"GET": view(a.listJobs)})
+	a.route("/api/v1/jobs/{id}", methods{"GET": view(a.getJob)})
+	a.route("/api/v1/jobs/{id}/cancel", methods{"POST": admin(a.cancelJob)})
+	a.route("/api/v1/keys", methods{"POST": admin(a.createKey), "GET": admin(a.listKeys)})
+	a.route("/api/v1/keys/{id}", methods{"DELETE": admin(a.revokeKey)})
+	a.route("/api/v1/stats", methods{"GET": operate(a.stats)})
+	a.route("/health", methods{"GET": open(a.health)})
+	a.route("/ready", methods{"GET": open(a.isReady)})
+	a.route("/metrics", methods{"GET": operate(a.metrics)})
 	if a.o.TestReceiver {
-		a.route("/test/webhook", methods{"POST": a.receiveTest})
+		a.route("/test/webhook", methods{"POST": open(a.receiveTest)})
 	}
 	a.mux.HandleFunc("/", a.handle(func(http.ResponseWriter, *http.Request) error { return errNoPath }))
 }
@@ -120,7 +124,9 @@ func (a *API) routes() {
 // spelt out wins over one with an id in that place, whatever the method.
 func (a *API) route(path string, m methods) {
 	var allow []string
-	for method := range m {
+	handlers := make(map[string]handler, len(m))
+	for method, g := range m {
+		handlers[method] = a.guard(g)
 		allow = append(allow, method)
 		if method == http.MethodGet {
 			allow = append(allow, http.MethodHead)
@@ -133,7 +139,7 @@ func (a *API) route(path string, m methods) {
 		if method == http.MethodHead {
 			method = http.MethodGet
 		}
-		if h := m[method]; h != nil {
+		if h := handlers[method]; h != nil {
 			return h(w, r)
 		}
 		w.Header().Set("Allow", allowed)

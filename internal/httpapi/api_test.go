@@ -23,7 +23,7 @@ func TestUnknownPathsAreProblems(t *testing.T) {
 	w := newWorld()
 	for _, path := range []string{
 		"/", "/api", "/api/v1", "/api/v1/", "/api/v2/events", "/api/v1/webhooks/", "/api/v1//webhooks", "/api/v1/./webhooks", "/api/v1/x/../webhooks",
-		"//api/v1/webhooks", "/API/v1/webhooks", "/health/", "/api/v1/dlq/x/y/z", "/api/v1/keys", "/api/v1/jobs", "/api/v1/events/batch/x", "/%00",
+		"//api/v1/webhooks", "/API/v1/webhooks", "/health/", "/api/v1/dlq/x/y/z", "/api/v1/jobs", "/api/v1/events/batch/x", "/%00",
 	} {
 		for _, method := range []string{"GET", "POST", "DELETE", "OPTIONS"} {
 			requireProblem(t, w.do(method, path, ""), 404, "not_found", "")
@@ -53,6 +53,8 @@ func TestWrongMethodsAreProblems(t *testing.T) {
 		"/api/v1/dlq":          "GET, HEAD",
 		"/api/v1/dlq/x":        "DELETE, GET, HEAD",
 		"/api/v1/dlq/x/replay": "POST",
+		"/api/v1/keys":         "GET, HEAD, POST",
+		"/api/v1/keys/x":       "DELETE",
 		"/api/v1/stats":        "GET, HEAD",
 		"/health":              "GET, HEAD",
 		"/ready":               "GET, HEAD",
@@ -149,8 +151,9 @@ func TestCallerThatHasGoneIsNoErrorOfOurs(t *testing.T) {
 	w.faults["list endpoints"] = failed
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	rec := httptest.NewRecorder()
-	w.api.ServeHTTP(rec, httptest.NewRequestWithContext(ctx, "GET", "/api/v1/webhooks", nil))
+	r := httptest.NewRequestWithContext(ctx, "GET", "/api/v1/webhooks", nil)
+	w.admit(r, DefaultTenant)
+	rec := w.serve(r)
 	requireProblem(t, rec, 503, "unavailable", "")
 	require.Equal(t, "WARN", w.failureLine(t)["level"])
 }
@@ -162,9 +165,8 @@ func TestRequestWithoutABodyIsRefused(t *testing.T) {
 		requireProblem(t, w.do("POST", path, ""), 415, "unsupported_media_type", "")
 		requireProblem(t, w.do("POST", path, "", "Content-Type", "application/json"), 400, "invalid_json", "")
 		r := &http.Request{Method: "POST", URL: &url.URL{Path: path}, Header: http.Header{"Content-Type": {"application/json"}}}
-		rec := httptest.NewRecorder()
-		w.api.ServeHTTP(rec, r)
-		requireProblem(t, rec, 400, "invalid_json", "")
+		w.admit(r, DefaultTenant)
+		requireProblem(t, w.serve(r), 400, "invalid_json", "")
 	}
 }
 
@@ -218,11 +220,4 @@ func TestTestReceiverIsMountedOnRequestAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(func(o *Options) { o.TestReceiver = false })
 	requireProblem(t, w.do("POST", "/test/webhook", "{}"), 404, "not_found", "")
-}
-
-func TestEverybodyIsTheDefaultTenantUnlessTold(t *testing.T) {
-	t.Parallel()
-	w := newWorld(func(o *Options) { o.Tenant = nil })
-	id := w.register(t, anyEndpoint)
-	require.Equal(t, "default", w.eps[id].Tenant)
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,7 +17,13 @@ import (
 )
 
 // sink takes everything and keeps nothing: what is measured is this side of it.
-type sink struct{ set *hook.EndpointSet }
+type sink struct {
+	Keys
+	set *hook.EndpointSet
+	key *hook.APIKey
+}
+
+func (s *sink) APIKey(context.Context, string) (*hook.APIKey, error) { return s.key, nil }
 
 func (s *sink) EndpointSet(context.Context, string) (*hook.EndpointSet, error) { return s.set, nil }
 func (s *sink) PutEvent(context.Context, *hook.Event) error                    { return nil }
@@ -46,7 +53,11 @@ func BenchmarkAccept(b *testing.B) {
 	for _, endpoints := range []int{1, 10, 100} {
 		b.Run(fmt.Sprint("endpoints=", endpoints), func(b *testing.B) {
 			ids := id.NewSource()
-			s := &sink{set: &hook.EndpointSet{}}
+			s := &sink{set: &hook.EndpointSet{}, key: &hook.APIKey{ID: ids.New("", time.Now()), Tenant: DefaultTenant, Role: hook.RoleProducer}}
+			text, err := s.key.NewSecret(rand.Reader)
+			if err != nil {
+				b.Fatal(err)
+			}
 			for range endpoints {
 				s.set.Endpoints = append(s.set.Endpoints, &hook.Endpoint{ID: ids.New(hook.EndpointPrefix, time.Now()), Filters: []string{"order.*"}})
 			}
@@ -55,7 +66,7 @@ func BenchmarkAccept(b *testing.B) {
 					Store: s, Queue: s, Now: time.Now, NewID: ids.New, MaxQueueSize: 100_000,
 					Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
 				}),
-				Now: time.Now, NewID: ids.New,
+				Now: time.Now, NewID: ids.New, Keys: s,
 			})
 			body := `{"event_type":"order.created","payload":{"order":"` + strings.Repeat("x", 120) + `","amount":12.50,"lines":[{"sku":"` +
 				strings.Repeat("y", 60) + `","count":1},{"sku":"z","count":2}],"customer":{"name":"Ada","mail":"ada@example.com"}}}`
@@ -64,6 +75,7 @@ func BenchmarkAccept(b *testing.B) {
 				b.Fatal(err)
 			}
 			r.Header.Set("Content-Type", "application/json")
+			r.Header.Set("Authorization", "Bearer "+text)
 			r.ContentLength = int64(len(body))
 			w := &discard{header: http.Header{}}
 			b.ReportAllocs()

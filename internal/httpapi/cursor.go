@@ -35,7 +35,7 @@ func (a *API) listQuery(r *http.Request, filters ...string) (*query, error) {
 	if err != nil {
 		return nil, err
 	}
-	q := &query{values: values, limit: defaultLimit, binding: bind(a.o.Tenant(r), r.URL.Path, values)}
+	q := &query{values: values, limit: defaultLimit, binding: bind(tenantOf(r), r.URL.Path, values)}
 	if values.Has("limit") {
 		n, err := strconv.Atoi(values.Get("limit"))
 		if err != nil || n < 1 || n > maxLimit {

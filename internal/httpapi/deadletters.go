@@ -96,7 +96,7 @@ func (a *API) listDeadLetters(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f := hook.DeadLetterFilter{Tenant: a.o.Tenant(r)}
+	f := hook.DeadLetterFilter{Tenant: tenantOf(r)}
 	if f.EndpointID, err = q.id("endpoint_id", hook.EndpointPrefix, "endpoint"); err != nil {
 		return err
 	}
@@ -121,7 +121,7 @@ func (a *API) getDeadLetter(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d, err := a.o.DeadLetters.DeadLetter(r.Context(), a.o.Tenant(r), id)
+	d, err := a.o.DeadLetters.DeadLetter(r.Context(), tenantOf(r), id)
 	if err != nil {
 		return named(err, "dead letter")
 	}
@@ -138,7 +138,7 @@ func (a *API) deleteDeadLetter(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.o.DeadLetters.DeleteDeadLetter(r.Context(), a.o.Tenant(r), id); err != nil {
+	if err := a.o.DeadLetters.DeleteDeadLetter(r.Context(), tenantOf(r), id); err != nil {
 		return named(err, "dead letter")
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -153,7 +153,7 @@ func (a *API) replayDeadLetter(w http.ResponseWriter, r *http.Request) error {
 	if err := noBody(w, r); err != nil {
 		return err
 	}
-	delivery, err := a.o.Redriver.Replay(r.Context(), a.o.Tenant(r), id)
+	delivery, err := a.o.Redriver.Replay(r.Context(), tenantOf(r), id)
 	if err != nil {
 		return named(err, "dead letter")
 	}
@@ -165,7 +165,7 @@ func (a *API) replayDeadLetter(w http.ResponseWriter, r *http.Request) error {
 // replayDeadLetters sends all dead letters again that a filter lets through, or
 // says how many that would be.
 func (a *API) replayDeadLetters(w http.ResponseWriter, r *http.Request) error {
-	job := &hook.Job{Tenant: a.o.Tenant(r), Kind: hook.JobReplay}
+	job := &hook.Job{Tenant: tenantOf(r), Kind: hook.JobReplay}
 	filtered, dryRun := false, false
 	err := readObject(w, r, func(name, value []byte) (err error) {
 		switch field := string(name); field {

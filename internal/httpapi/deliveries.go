@@ -102,7 +102,7 @@ func queued(e *hook.Event, endpointID string) *hook.Delivery {
 }
 
 func (a *API) getDelivery(w http.ResponseWriter, r *http.Request) error {
-	ref, err := hook.ParseDeliveryID(a.o.Tenant(r), r.PathValue("id"))
+	ref, err := hook.ParseDeliveryID(tenantOf(r), r.PathValue("id"))
 	if err != nil {
 		return named(err, "delivery")
 	}
@@ -124,7 +124,7 @@ func (a *API) getDelivery(w http.ResponseWriter, r *http.Request) error {
 
 // retryDelivery sends a delivery again, whatever its state.
 func (a *API) retryDelivery(w http.ResponseWriter, r *http.Request) error {
-	ref, err := hook.ParseDeliveryID(a.o.Tenant(r), r.PathValue("id"))
+	ref, err := hook.ParseDeliveryID(tenantOf(r), r.PathValue("id"))
 	if err != nil {
 		return named(err, "delivery")
 	}
@@ -191,7 +191,7 @@ func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) error {
 	if byEndpoint == byEvent {
 		return &hook.InvalidError{Code: "endpoint_or_event_required", Reason: "give either endpoint_id or event_id: deliveries are listed of one endpoint or of one event"}
 	}
-	f := hook.DeliveryFilter{Tenant: a.o.Tenant(r), Status: hook.Status(q.values.Get("status"))}
+	f := hook.DeliveryFilter{Tenant: tenantOf(r), Status: hook.Status(q.values.Get("status"))}
 	if f.Status != "" && !slices.Contains(statuses, f.Status) {
 		return &hook.InvalidError{Field: "status", Code: "invalid_status", Reason: "must be one of queued, retrying, delivered, dead, held, cancelled"}
 	}

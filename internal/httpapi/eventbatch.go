@@ -40,7 +40,7 @@ func (a *API) postEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	var results []ingest.Result
 	if len(reqs) > 0 {
-		results = a.o.Ingest.AcceptBatch(r.Context(), a.o.Tenant(r), reqs)
+		results = a.o.Ingest.AcceptBatch(r.Context(), tenantOf(r), reqs)
 		if err := allUnavailable(results); err != nil && len(results) == len(batch) {
 			return err // nothing was accepted, and all of it may be tried again
 		}

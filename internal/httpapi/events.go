@@ -40,7 +40,7 @@ func (a *API) postEvent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	accepted, err := a.o.Ingest.Accept(r.Context(), a.o.Tenant(r), req)
+	accepted, err := a.o.Ingest.Accept(r.Context(), tenantOf(r), req)
 	if err != nil {
 		if invalid := (*hook.InvalidError)(nil); errors.As(err, &invalid) && invalid.Field == "id" {
 			return &hook.InvalidError{Field: idField, Code: invalid.Code, Reason: invalid.Reason}
@@ -175,7 +175,7 @@ func (a *API) getEvent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	e, err := a.o.Events.Event(r.Context(), a.o.Tenant(r), id)
+	e, err := a.o.Events.Event(r.Context(), tenantOf(r), id)
 	if err != nil {
 		return named(err, "event")
 	}
@@ -188,7 +188,7 @@ func (a *API) listEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f := hook.EventFilter{Tenant: a.o.Tenant(r)}
+	f := hook.EventFilter{Tenant: tenantOf(r)}
 	if f.Type, err = q.eventType(); err != nil {
 		return err
 	}
@@ -234,7 +234,7 @@ func (a *API) resendEvent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	event, err := a.o.Events.Event(r.Context(), a.o.Tenant(r), id)
+	event, err := a.o.Events.Event(r.Context(), tenantOf(r), id)
 	if err != nil {
 		return named(err, "event")
 	}

@@ -170,16 +170,14 @@ func TestBodyThatDoesNotEndIsNotReadForEver(t *testing.T) {
 	body := &endless{}
 	r := httptest.NewRequest("POST", "/api/v1/events", body)
 	r.Header.Set("Content-Type", "application/json")
-	rec := httptest.NewRecorder()
-	w.api.ServeHTTP(rec, r)
-	requireProblem(t, rec, 413, "body_too_large", "")
+	w.admit(r, DefaultTenant)
+	requireProblem(t, w.serve(r), 413, "body_too_large", "")
 	require.Less(t, body.read, 4*maxBody)
 
 	r = httptest.NewRequest("POST", "/api/v1/events", broken{})
 	r.Header.Set("Content-Type", "application/json")
-	rec = httptest.NewRecorder()
-	w.api.ServeHTTP(rec, r)
-	requireProblem(t, rec, 400, "incomplete_body", "")
+	w.admit(r, DefaultTenant)
+	requireProblem(t, w.serve(r), 400, "incomplete_body", "")
 }
 
 func TestRepeatedEventGetsTheSameAnswer(t *testing.T) {
@@ -221,9 +219,8 @@ func TestKeyHeaderMayHaveCommas(t *testing.T) {
 	send := func(id string, keys ...string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest("POST", "/api/v1/events", strings.NewReader(`{"event_type":"a","payload":{}`+id+`}`))
 		r.Header = http.Header{"Content-Type": {"application/json"}, keyHeader: keys}
-		rec := httptest.NewRecorder()
-		w.api.ServeHTTP(rec, r)
-		return rec
+		w.admit(r, DefaultTenant)
+		return w.serve(r)
 	}
 	first := requireJSON(t, send("", "7,7"), http.StatusAccepted)
 	require.Equal(t, first, requireJSON(t, send("", "7", "7"), http.StatusAccepted))

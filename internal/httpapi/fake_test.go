@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,6 +51,9 @@ type world struct {
 	rows    map[hook.Ref]*hook.Delivery
 	later   map[hook.Ref][]hook.Attempt // number 2 and on, oldest first
 	dead    map[string]*hook.DeadLetter
+	apiKeys map[string]*hook.APIKey
+	texts   map[caller]string // of the keys that requests are made with
+	lookups int               // of keys
 	sent    []*hook.Message
 	depths  hook.QueueDepths
 	counts  Counts
@@ -71,6 +75,7 @@ func newWorld(change ...func(*Options)) *world {
 	w := &world{
 		eps: map[string]*hook.Endpoint{}, events: map[string]*hook.Event{}, keys: map[string]hook.IdempotencyKey{},
 		rows: map[hook.Ref]*hook.Delivery{}, later: map[hook.Ref][]hook.Attempt{}, dead: map[string]*hook.DeadLetter{},
+		apiKeys: map[string]*hook.APIKey{}, texts: map[caller]string{},
 		faults: map[string]fault{}, calls: map[string]int{}, now: start,
 	}
 	log := slog.New(slog.NewJSONHandler(&w.log, nil))
@@ -84,12 +89,7 @@ func newWorld(change ...func(*Options)) *world {
 		RetryPolicies: []string{"default", "critical"},
 		EventTypes:    []EventType{{"user.created", "A user was created."}, {"order.created", "An order was placed."}},
 		Version:       "1.2.3",
-		Tenant: func(r *http.Request) string {
-			if t := r.Header.Get("X-Tenant"); t != "" {
-				return t
-			}
-			return DefaultTenant
-		},
+		Keys:          w, Rand: rand.Reader,
 		TestReceiver: true,
 		Verify: func(h http.Header, body []byte, secrets []string, now time.Time) bool {
 			return sign.Verify(h, body, secrets, now).Valid()
@@ -110,8 +110,10 @@ func checkURL(url string) error {
 	return nil
 }
 
-// do sends a request. Headers are pairs of name and value; a body is JSON
-// unless they say otherwise.
+// do sends a request of an admin of the default tenant, or of the one that the
+// pair X-Tenant names; an Authorization of its own is left alone, an empty one
+// too. Headers are pairs of name and value; a body is JSON unless they say
+// otherwise.
 func (w *world) do(method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	var reader io.Reader
 	if body != "" {
@@ -121,12 +123,47 @@ func (w *world) do(method, path, body string, headers ...string) *httptest.Respo
 	if body != "" {
 		r.Header.Set("Content-Type", "application/json")
 	}
+	tenant := DefaultTenant
 	for i := 0; i < len(headers); i += 2 {
+		if headers[i] == "X-Tenant" {
+			tenant = headers[i+1]
+			continue
+		}
 		r.Header.Set(headers[i], headers[i+1])
 	}
+	if _, own := r.Header["Authorization"]; !own {
+		w.admit(r, tenant)
+	}
+	return w.serve(r)
+}
+
+func (w *world) serve(r *http.Request) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
 	w.api.ServeHTTP(rec, r)
 	return rec
+}
+
+// admit gives a request the key of an admin.
+func (w *world) admit(r *http.Request, tenant string) {
+	r.Header.Set("Authorization", "Bearer "+w.key(tenant, hook.RoleAdmin))
+}
+
+// key returns the text of a key of that tenant and role, which it makes when it
+// is first asked for.
+func (w *world) key(tenant string, role hook.Role) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	who := caller{tenant: tenant, role: role}
+	if w.texts[who] == "" {
+		// Not of the counted ids: tests foresee those.
+		k := &hook.APIKey{ID: testID("", start.Add(-time.Hour), len(w.texts)), Tenant: tenant, Role: role, CreatedAt: start.Add(-time.Hour)}
+		text, err := k.NewSecret(rand.Reader)
+		if err != nil {
+			panic(err)
+		}
+		w.apiKeys[k.ID], w.texts[who] = k, text
+	}
+	return w.texts[who]
 }
 
 // requireJSON checks an answer's status and decodes it.
@@ -165,7 +202,7 @@ func requireProblem(t *testing.T, rec *httptest.ResponseRecorder, status int, co
 // requireUntouched checks that nothing was created, changed or sent.
 func (w *world) requireUntouched(t *testing.T) {
 	t.Helper()
-	for _, op := range []string{"create", "update", "delete", "put", "send", "mark", "delete dead", "replay"} {
+	for _, op := range []string{"create", "update", "delete", "put", "send", "mark", "delete dead", "replay", "create key", "delete key"} {
 		require.Zero(t, w.calls[op], op)
 	}
 }
@@ -505,6 +542,55 @@ func (w *world) Replay(ctx context.Context, tenant, id string) (string, error) {
 		return "", fmt.Errorf("replay %s: %w", id, hook.ErrNotReplayable)
 	}
 	return d.Ref.ID(), w.call("replay", func() { delete(w.dead, id) })
+}
+
+// API keys
+
+func (w *world) CreateAPIKey(_ context.Context, k *hook.APIKey) error {
+	return w.call("create key", func() { w.apiKeys[k.ID] = k })
+}
+
+// APIKey is counted apart from the calls: most tests are about what follows.
+func (w *world) APIKey(_ context.Context, id string) (*hook.APIKey, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lookups++
+	if w.faults["key"] != 0 {
+		delete(w.faults, "key")
+		return nil, errFault
+	}
+	k := w.apiKeys[id]
+	if k == nil {
+		return nil, fmt.Errorf("API key %s: %w", id, hook.ErrNotFound)
+	}
+	return k, nil
+}
+
+func (w *world) ListAPIKeys(_ context.Context, tenant string, p hook.Page) (page []*hook.APIKey, next string, err error) {
+	err = w.call("list keys", func() {
+		var all []*hook.APIKey
+		for _, k := range w.apiKeys {
+			if tenant == "" || k.Tenant == tenant {
+				all = append(all, k)
+			}
+		}
+		page, next = pageOf(all, func(k *hook.APIKey) string { return k.ID }, p)
+	})
+	return page, next, err
+}
+
+func (w *world) DeleteAPIKey(_ context.Context, tenant, id string) (err error) {
+	found := false
+	err = w.call("delete key", func() {
+		if k := w.apiKeys[id]; k != nil && (tenant == "" || k.Tenant == tenant) {
+			found = true
+			delete(w.apiKeys, id)
+		}
+	})
+	if err == nil && !found {
+		return fmt.Errorf("API key %s: %w", id, hook.ErrNotFound)
+	}
+	return err
 }
 
 // what is counted and asked

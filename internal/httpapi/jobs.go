@@ -56,7 +56,7 @@ func (a *API) listJobs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	tenant := a.o.Tenant(r)
+	tenant := tenantOf(r)
 	return writeList(a, w, r, q, source[*hook.Job]{
 		fetch: func(ctx context.Context, p hook.Page) ([]*hook.Job, string, error) {
 			return a.o.Jobs.ListJobs(ctx, tenant, p)
@@ -72,7 +72,7 @@ func (a *API) getJob(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	j, err := a.o.Jobs.Job(r.Context(), a.o.Tenant(r), id)
+	j, err := a.o.Jobs.Job(r.Context(), tenantOf(r), id)
 	if err != nil {
 		return named(err, "job")
 	}
@@ -89,7 +89,7 @@ func (a *API) cancelJob(w http.ResponseWriter, r *http.Request) error {
 	if err := noBody(w, r); err != nil {
 		return err
 	}
-	j, err := a.o.Jobs.Cancel(r.Context(), a.o.Tenant(r), id)
+	j, err := a.o.Jobs.Cancel(r.Context(), tenantOf(r), id)
 	if err != nil {
 		return named(err, "job")
 	}

@@ -100,7 +100,7 @@ func (a *API) stats(w http.ResponseWriter, r *http.Request) error {
 	wg.Go(func() { depths, errs[0] = a.o.Queue.Depths(ctx) })
 	wg.Go(func() { endpoints, errs[1] = a.o.Endpoints.EndpointCounts(ctx) })
 	wg.Go(func() {
-		entries, errs[2] = a.o.DeadLetters.CountDeadLetters(ctx, hook.DeadLetterFilter{Tenant: a.o.Tenant(r)})
+		entries, errs[2] = a.o.DeadLetters.CountDeadLetters(ctx, hook.DeadLetterFilter{Tenant: tenantOf(r)})
 	})
 	wg.Go(func() { counts, errs[3] = a.o.Counters.Counts(ctx) })
 	wg.Wait()
@@ -127,29 +127,40 @@ type eventTypeAnswer struct {
 	Name        string `json:"name"`
 	Description string `json:"description"`
 	Predefined  bool   `json:"predefined"`
-	EventsTotal int64  `json:"events_total"`
+	EventsTotal *int64 `json:"events_total"` // null: not for this caller
 }
 
 // listEventTypes lists the predefined types, in their order, and then every
 // other one that was ever accepted, by name. It has no pages: few types are
-// counted by name.
+// counted by name. What was accepted is counted over all tenants, so it is for
+// the default one alone; the others see what is predefined.
 func (a *API) listEventTypes(w http.ResponseWriter, r *http.Request) error {
 	if _, err := parameters(r); err != nil {
 		return err
 	}
-	counts, err := a.o.Counters.Counts(r.Context())
-	if err != nil {
-		return err
+	var counted map[string]int64
+	all := tenantOf(r) == DefaultTenant
+	if all {
+		counts, err := a.o.Counters.Counts(r.Context())
+		if err != nil {
+			return err
+		}
+		counted = counts.Events
 	}
-	types := make([]eventTypeAnswer, 0, len(a.o.EventTypes)+len(counts.Events))
+	types := make([]eventTypeAnswer, 0, len(a.o.EventTypes)+len(counted))
 	known := make(map[string]bool, len(a.o.EventTypes))
 	for _, t := range a.o.EventTypes {
 		known[t.Name] = true
-		types = append(types, eventTypeAnswer{t.Name, t.Description, true, counts.Events[t.Name]})
+		shown := eventTypeAnswer{Name: t.Name, Description: t.Description, Predefined: true}
+		if all {
+			n := counted[t.Name]
+			shown.EventsTotal = &n
+		}
+		types = append(types, shown)
 	}
-	for _, name := range slices.Sorted(maps.Keys(counts.Events)) {
-		if !known[name] {
-			types = append(types, eventTypeAnswer{name, "", false, counts.Events[name]})
+	for _, name := range slices.Sorted(maps.Keys(counted)) {
+		if n := counted[name]; !known[name] {
+			types = append(types, eventTypeAnswer{Name: name, EventsTotal: &n})
 		}
 	}
 	return a.answer(w, r, http.StatusOK, struct {

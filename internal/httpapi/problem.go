@@ -23,6 +23,8 @@ type kind struct {
 
 var (
 	kindInvalid          = kind{status: http.StatusBadRequest, code: "invalid_request", detail: "The request is not valid."}
+	kindUnauthorized     = kind{status: http.StatusUnauthorized, code: "unauthorized", detail: "This takes an API key, as Authorization: Bearer or as X-API-Key: none was sent, or no such key exists."}
+	kindForbidden        = kind{status: http.StatusForbidden, code: "forbidden", detail: "This key may not do this."}
 	kindNotFound         = kind{status: http.StatusNotFound, code: "not_found", detail: "There is no such thing."}
 	kindMethodNotAllowed = kind{status: http.StatusMethodNotAllowed, code: "method_not_allowed", detail: "This path does not take this method."}
 	kindConflict         = kind{status: http.StatusConflict, code: "conflict", detail: "It was changed by somebody else at the same time. Try again."}
@@ -35,6 +37,7 @@ var (
 	kindMediaType        = kind{status: http.StatusUnsupportedMediaType, code: "unsupported_media_type", detail: "The body has to be sent as Content-Type: application/json, in UTF-8 and without a Content-Encoding."}
 	kindBadSignature     = kind{status: http.StatusUnauthorized, code: "bad_signature", detail: "The signature is not that of this body under the secret of the endpoint."}
 	kindQueueFull        = kind{status: http.StatusTooManyRequests, code: "queue_full", detail: "The queue holds as many messages as is allowed. Try again later.", retryAfter: 5 * time.Second}
+	kindUnknownKeys      = kind{status: http.StatusTooManyRequests, code: "too_many_unknown_keys", detail: "Too many keys that do not exist were sent; others are not looked up for the moment. Try again.", retryAfter: time.Second}
 	kindInternal         = kind{status: http.StatusInternalServerError, code: "internal_error", detail: "Something went wrong on our side."}
 	kindNotReady         = kind{status: http.StatusServiceUnavailable, code: "not_ready", detail: "A service that this one needs does not answer.", retryAfter: 5 * time.Second}
 	kindUnavailable      = kind{status: http.StatusServiceUnavailable, code: "unavailable", detail: "Something this needs does not work at the moment. Nothing was acknowledged. Try again.", retryAfter: time.Second}

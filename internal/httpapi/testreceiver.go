@@ -11,7 +11,8 @@ import (
 
 // receiveTest is an endpoint to try things with: it answers 204 to a delivery
 // that is signed with its endpoint's secret. Which endpoint that is stands in
-// the delivery's id, X-Webhook-Delivery.
+// the delivery's id, X-Webhook-Delivery, and in the URL, as ?tenant=, where it
+// is not one of DefaultTenant's: a delivery carries no key.
 func (a *API) receiveTest(w http.ResponseWriter, r *http.Request) error {
 	body, err := readAll(w, r, maxBody)
 	if err != nil {
@@ -34,8 +35,12 @@ func (a *API) receiveTest(w http.ResponseWriter, r *http.Request) error {
 // secretsOf returns the secrets of the endpoint that a delivery is for.
 func (a *API) secretsOf(r *http.Request) ([]string, error) {
 	unknown := &problem{kind: kindBadSignature, detail: "X-Webhook-Delivery names no delivery to an endpoint of this server."}
-	ref, err := hook.ParseDeliveryID(a.o.Tenant(r), r.Header.Get("X-Webhook-Delivery"))
-	if err != nil {
+	tenant := DefaultTenant
+	if q := r.URL.Query(); q.Has("tenant") {
+		tenant = q.Get("tenant")
+	}
+	ref, err := hook.ParseDeliveryID(tenant, r.Header.Get("X-Webhook-Delivery"))
+	if err != nil || !hook.ValidTenant(tenant) {
 		return nil, unknown
 	}
 	e, err := a.o.Endpoints.Endpoint(r.Context(), ref.Tenant, ref.EndpointID)

@@ -55,7 +55,6 @@ func TestTestReceiverChecksSignatures(t *testing.T) {
 		"unknown endpoint":   {with(signed("test-secret"), "X-Webhook-Delivery", hook.Ref{EventID: event, EndpointID: testID(hook.EndpointPrefix, start, 99)}.ID()), body, 401, "bad_signature"},
 		"no delivery":        {without(signed("test-secret"), "X-Webhook-Delivery"), body, 401, "bad_signature"},
 		"malformed delivery": {with(signed("test-secret"), "X-Webhook-Delivery", "dlv_x"), body, 401, "bad_signature"},
-		"other tenant":       {with(signed("test-secret"), "X-Tenant", "other"), body, 401, "bad_signature"},
 		"no signature":       {without(signed("test-secret"), append(standard, "X-Webhook-Signature")...), body, 400, "not_signed"},
 		"nothing at all":     {http.Header{}, body, 400, "not_signed"},
 	} {
@@ -86,4 +85,25 @@ func TestTestReceiverChecksSignatures(t *testing.T) {
 	w.faults["endpoint"] = failed
 	requireProblem(t, w.do("POST", "/test/webhook", body, headers...), 503, "unavailable", "")
 	require.NotContains(t, w.log.String(), strconv.Quote(body), "no body is logged")
+}
+
+// A delivery carries no key, so whose endpoint it is for stands in the URL.
+func TestTestReceiverIsToldTheTenantByTheURL(t *testing.T) {
+	t.Parallel()
+	const body = `{"id":"evt","event":"a","timestamp":"t","data":{}}`
+	w := newWorld()
+	endpoint := w.register(t, `{"url":"https://example.com","events":["*"],"secret":"test-secret"}`, "X-Tenant", "acme")
+	event := testID(hook.EventPrefix, start, 5)
+	h := http.Header{}
+	sign.Headers(h, []hook.Secret{{Value: "test-secret"}}, event, start, []byte(body))
+	h.Set("X-Webhook-Delivery", hook.Ref{EventID: event, EndpointID: endpoint}.ID())
+	h.Set("Authorization", "") // anybody may call
+	var headers []string
+	for k := range h {
+		headers = append(headers, k, h.Get(k))
+	}
+	require.Equal(t, http.StatusNoContent, w.do("POST", "/test/webhook?tenant=acme", body, headers...).Code)
+	for _, query := range []string{"", "?tenant=other", "?tenant=", "?tenant=acme%23EP"} {
+		requireProblem(t, w.do("POST", "/test/webhook"+query, body, headers...), 401, "bad_signature", "")
+	}
 }

@@ -45,7 +45,7 @@ func (a *API) rotateSecret(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	tenant := a.o.Tenant(r)
+	tenant := tenantOf(r)
 	if _, err := a.o.Endpoints.Endpoint(r.Context(), tenant, id); err != nil {
 		return named(err, "endpoint") // before anything is sealed for it
 	}
@@ -98,7 +98,7 @@ func (a *API) testEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err := noBody(w, r); err != nil {
 		return err
 	}
-	e, err := a.o.Endpoints.Endpoint(r.Context(), a.o.Tenant(r), id)
+	e, err := a.o.Endpoints.Endpoint(r.Context(), tenantOf(r), id)
 	if err != nil {
 		return named(err, "endpoint")
 	}
@@ -138,7 +138,7 @@ func (a *API) setStatus(w http.ResponseWriter, r *http.Request, status hook.Endp
 		return nil, err
 	}
 	now := a.o.Now().UTC().Truncate(time.Millisecond)
-	e, err := a.o.Endpoints.UpdateEndpoint(r.Context(), a.o.Tenant(r), id, func(e *hook.Endpoint) error {
+	e, err := a.o.Endpoints.UpdateEndpoint(r.Context(), tenantOf(r), id, func(e *hook.Endpoint) error {
 		e.SetStatus(status, reason)
 		e.UpdatedAt = now
 		return nil
@@ -170,7 +170,7 @@ func (a *API) recoverEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if since.IsZero() {
 		return missing("since")
 	}
-	e, err := a.o.Endpoints.Endpoint(r.Context(), a.o.Tenant(r), id)
+	e, err := a.o.Endpoints.Endpoint(r.Context(), tenantOf(r), id)
 	if err != nil {
 		return named(err, "endpoint")
 	}

@@ -28,10 +28,10 @@ const (
 	maxRate          = 10_000
 	maxHeaders       = 20
 	maxHeaderValue   = 1024 // bytes
-	maxDescription   = 1000 // characters
-	maxMetadata      = 20   // pairs
-	maxMetadataKey   = 64   // characters
-	maxMetadataValue = 512  // characters
+	maxDescription   = hook.MaxDescription
+	maxMetadata      = 20  // pairs
+	maxMetadataKey   = 64  // characters
+	maxMetadataValue = 512 // characters
 
 	defaultTimeout = 30 * time.Second
 )

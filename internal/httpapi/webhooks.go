@@ -79,7 +79,7 @@ func (a *API) createEndpoint(w http.ResponseWriter, r *http.Request) error {
 	id := a.o.NewID(hook.EndpointPrefix, a.o.Now())
 	at := hook.IDTime(id)
 	e := &hook.Endpoint{
-		ID: id, Tenant: a.o.Tenant(r), Timeout: defaultTimeout, Status: hook.EndpointActive, CreatedAt: at, UpdatedAt: at,
+		ID: id, Tenant: tenantOf(r), Timeout: defaultTimeout, Status: hook.EndpointActive, CreatedAt: at, UpdatedAt: at,
 	}
 	var f endpointFields
 	err := readObject(w, r, func(name, value []byte) error { return f.newField(a, name, value) })
@@ -122,7 +122,7 @@ func (a *API) createEndpoint(w http.ResponseWriter, r *http.Request) error {
 
 // logChange writes the line of a change of an endpoint.
 func (a *API) logChange(r *http.Request, what, id string) {
-	a.o.Log.LogAttrs(r.Context(), slog.LevelInfo, what, slog.String("endpoint_id", id), slog.String("tenant", a.o.Tenant(r)))
+	a.o.Log.LogAttrs(r.Context(), slog.LevelInfo, what, slog.String("endpoint_id", id), slog.String("tenant", tenantOf(r)))
 }
 
 func missing(field string) error {
@@ -134,7 +134,7 @@ func (a *API) getEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	e, err := a.o.Endpoints.Endpoint(r.Context(), a.o.Tenant(r), id)
+	e, err := a.o.Endpoints.Endpoint(r.Context(), tenantOf(r), id)
 	if err != nil {
 		return named(err, "endpoint")
 	}
@@ -154,11 +154,11 @@ func (a *API) changeEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if len(f.changes) == 0 && !f.hasHeaders {
 		return a.getEndpoint(w, r)
 	}
-	if err := f.seal(r.Context(), a, a.o.Tenant(r), id); err != nil {
+	if err := f.seal(r.Context(), a, tenantOf(r), id); err != nil {
 		return err
 	}
 	now := a.o.Now().UTC().Truncate(time.Millisecond)
-	e, err := a.o.Endpoints.UpdateEndpoint(r.Context(), a.o.Tenant(r), id, func(e *hook.Endpoint) error {
+	e, err := a.o.Endpoints.UpdateEndpoint(r.Context(), tenantOf(r), id, func(e *hook.Endpoint) error {
 		if err := f.check(e); err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func (a *API) deleteEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	tenant := a.o.Tenant(r)
+	tenant := tenantOf(r)
 	if _, err := a.o.Endpoints.Endpoint(r.Context(), tenant, id); err != nil {
 		return named(err, "endpoint")
 	}
@@ -202,7 +202,7 @@ func (a *API) listEndpoints(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	tenant := a.o.Tenant(r)
+	tenant := tenantOf(r)
 	return writeList(a, w, r, q, source[*hook.Endpoint]{
 		fetch: func(ctx context.Context, p hook.Page) ([]*hook.Endpoint, string, error) {
 			return a.o.Endpoints.ListEndpoints(ctx, tenant, p)

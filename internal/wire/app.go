@@ -78,11 +78,15 @@ func (a *App) Counts() *metrics.Recorder { return a.counts }
 
 // APIOptions vary the API by where it runs.
 type APIOptions struct {
-	TestReceiver bool // mount POST /test/webhook
+	TestReceiver bool             // mount POST /test/webhook
+	Now          func() time.Time // nil: time.Now
 }
 
 // API returns the HTTP API.
 func (a *App) API(o APIOptions) http.Handler {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	rules := a.rules()
 	types := make([]httpapi.EventType, len(a.cfg.EventTypes))
 	for i, t := range a.cfg.EventTypes {
@@ -110,7 +114,8 @@ func (a *App) API(o APIOptions) http.Handler {
 				return err
 			}},
 		},
-		Now: time.Now, NewID: a.ids.New,
+		Open: a.cfg.Security.Auth == config.AuthOff, Keys: a.table, Rand: rand.Reader,
+		Now: o.Now, NewID: a.ids.New,
 		NewSecret:     func() (string, error) { return sign.NewSecret(rand.Reader) },
 		CheckURL:      rules.CheckURL,
 		RetryPolicies: names, EventTypes: types, Version: Version,

@@ -1,0 +1,278 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"text/tabwriter"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"posthorn/internal/config"
+	"posthorn/internal/dynamo"
+	"posthorn/internal/hook"
+	"posthorn/internal/id"
+	"posthorn/internal/wire"
+)
+
+// keys are the commands on API keys. They go to the table, past the API: the
+// first key has to come from somewhere, and who may write the table may call
+// anyway.
+type keys struct {
+	Create createKey `cmd:"" help:"Make a key, and print it, alone, on standard output. It is shown this once."`
+	List   listKeys  `cmd:"" help:"List the keys, newest first, without what they open with."`
+	Revoke revokeKey `cmd:"" help:"Revoke a key by its id."`
+}
+
+// keysTimeout ends a command that reaches nobody.
+const keysTimeout = 30 * time.Second
+
+// keyStore says where the keys are: in an account, or on this machine.
+type keyStore struct {
+	Table   *string `help:"DynamoDB table; of a stack, its output TableName. Variable: POSTHORN_TABLE (posthorn)." placeholder:"NAME"`
+	Local   bool    `help:"The keys of a running \"posthorn local\", instead of an AWS account's."`
+	AWSHost *string `name:"aws-host" help:"With --local: address of its SQS and DynamoDB. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
+	AWSPort *string `name:"aws-port" help:"With --local: port of its SQS and DynamoDB. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
+}
+
+// Validate implements kong's check of the command line.
+func (s *keyStore) Validate() error {
+	if (s.AWSHost != nil || s.AWSPort != nil) && !s.Local {
+		return errors.New("--aws-host and --aws-port go with --local")
+	}
+	return nil
+}
+
+// with calls do with the table.
+func (s *keyStore) with(do func(ctx context.Context, t *dynamo.Table) error) error {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
+	defer cancel()
+
+	src := config.Environment()
+	for _, f := range []struct {
+		name, variable string
+		value          *string
+	}{
+		{"--table", "POSTHORN_TABLE", s.Table},
+		{"--aws-host", "POSTHORN_AWS_HOST", s.AWSHost},
+		{"--aws-port", "POSTHORN_AWS_PORT", s.AWSPort},
+	} {
+		if f.value != nil {
+			src.Flags = append(src.Flags, config.Flag{Name: f.name, Variable: f.variable, Value: *f.value})
+		}
+	}
+	cfg, err := config.Load(config.Operate, src)
+	if err != nil {
+		return onOneLine(err)
+	}
+	if s.Local {
+		return s.locally(ctx, cfg, do)
+	}
+	account, err := wire.Account(ctx)
+	if err != nil {
+		return err
+	}
+	err = do(ctx, dynamo.New(account, cfg.Table, dynamo.Options{}))
+	if dynamo.IsNoTable(err) {
+		return fmt.Errorf("there is no table %s in %s: name it with --table", cfg.Table, account.Region)
+	}
+	return err
+}
+
+// locally calls do with the table of the program that runs on this machine.
+func (s *keyStore) locally(ctx context.Context, cfg *config.Config, do func(ctx context.Context, t *dynamo.Table) error) error {
+	host := cfg.Local.Host
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	at := net.JoinHostPort(host, strconv.Itoa(cfg.Local.Port))
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	err := do(ctx, dynamo.New(wire.Local(client, "http://"+at), cfg.Table, dynamo.Options{}))
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no posthorn local answers at %s: start it, or name its address with --aws-host and --aws-port", at)
+	case dynamo.IsNoTable(err):
+		return fmt.Errorf("there is no table %s at %s: name it with --table", cfg.Table, at)
+	}
+	return err
+}
+
+// onOneLine is what is wrong with the configuration, as commands that print a
+// line say it.
+func onOneLine(err error) error {
+	var mistakes *config.Error
+	if !errors.As(err, &mistakes) {
+		return err
+	}
+	said := make([]string, len(mistakes.Mistakes))
+	for i, m := range mistakes.Mistakes {
+		said[i] = m.Where + ": " + m.What
+	}
+	return fmt.Errorf("configuration: %s", strings.Join(said, "; "))
+}
+
+var errTenant = errors.New(`--tenant: must be 1 to 64 of a-z, 0-9, "_" and "-"`)
+
+// createKey makes a key.
+type createKey struct {
+	keyStore
+	Role        string `required:"" enum:"admin,producer,viewer,metrics" help:"What it may do: admin, everything; producer, post events; viewer, read; metrics, read /metrics and /api/v1/stats." placeholder:"ROLE"`
+	Tenant      string `default:"${defaultTenant}" help:"Whose key it is (${default})." placeholder:"TENANT"`
+	Description string `help:"What it is for." placeholder:"TEXT"`
+}
+
+// Validate implements kong's check of the command line.
+func (c *createKey) Validate() error {
+	switch {
+	case !hook.ValidTenant(c.Tenant):
+		return errTenant
+	case !utf8.ValidString(c.Description) || utf8.RuneCountInString(c.Description) > hook.MaxDescription:
+		return fmt.Errorf("--description: must be at most %d characters long, in UTF-8", hook.MaxDescription)
+	}
+	return c.keyStore.Validate()
+}
+
+// Run implements the command.
+func (c *createKey) Run() error {
+	return c.with(func(ctx context.Context, t *dynamo.Table) error {
+		keyID := id.NewSource().New("", time.Now())
+		k := &hook.APIKey{ID: keyID, Tenant: c.Tenant, Role: hook.Role(c.Role), Description: c.Description, CreatedAt: hook.IDTime(keyID)}
+		text, err := k.NewSecret(rand.Reader)
+		if err != nil {
+			return err
+		}
+		if err := t.CreateAPIKey(ctx, k); err != nil {
+			return err
+		}
+		if _, err := fmt.Println(text); err != nil {
+			return fmt.Errorf("print the key: %w", err)
+		}
+		return hint("This is the only time that the key is shown. Send it as Authorization: Bearer, or as X-API-Key.")
+	})
+}
+
+// hint writes a line to people, apart from what programs read.
+func hint(line string) error {
+	_, err := fmt.Fprintln(os.Stderr, line)
+	return err
+}
+
+// listKeys lists keys.
+type listKeys struct {
+	keyStore
+	Tenant string `help:"Those of this tenant." placeholder:"TENANT"`
+	JSON   bool   `name:"json" help:"Print one JSON array."`
+}
+
+// Validate implements kong's check of the command line.
+func (c *listKeys) Validate() error {
+	if c.Tenant != "" && !hook.ValidTenant(c.Tenant) {
+		return errTenant
+	}
+	return c.keyStore.Validate()
+}
+
+// Run implements the command.
+func (c *listKeys) Run() error {
+	return c.with(func(ctx context.Context, t *dynamo.Table) error {
+		all := []*hook.APIKey{}
+		for page := (hook.Page{Limit: 200}); ; {
+			found, next, err := t.ListAPIKeys(ctx, c.Tenant, page)
+			if err != nil {
+				return err
+			}
+			all = append(all, found...)
+			if next == "" {
+				break
+			}
+			page.After = next
+		}
+		if c.JSON {
+			return printJSON(all)
+		}
+		return printTable(all)
+	})
+}
+
+func printJSON(all []*hook.APIKey) error {
+	type shown struct {
+		ID          string `json:"id"`
+		Role        string `json:"role"`
+		Tenant      string `json:"tenant"`
+		Description string `json:"description"`
+		CreatedAt   string `json:"created_at"`
+	}
+	list := make([]shown, len(all))
+	for i, k := range all {
+		list[i] = shown{k.ID, string(k.Role), k.Tenant, k.Description, hook.FormatTime(k.CreatedAt)}
+	}
+	enc := json.NewEncoder(os.Stdout)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(list)
+}
+
+func printTable(all []*hook.APIKey) error {
+	if len(all) == 0 {
+		return hint("There are no keys.")
+	}
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	if _, err := fmt.Fprintln(w, "ID\tROLE\tTENANT\tCREATED\tDESCRIPTION"); err != nil {
+		return err
+	}
+	for _, k := range all {
+		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", k.ID, k.Role, k.Tenant, k.CreatedAt.Format(time.RFC3339), printable(k.Description)); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+// printable keeps what a tenant wrote from moving the operator's cursor.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return unicode.ReplacementChar
+		}
+		return r
+	}, s)
+}
+
+// revokeKey revokes a key.
+type revokeKey struct {
+	keyStore
+	ID string `arg:"" help:"The key's id: what stands between ph_ and the next _."`
+}
+
+// Validate implements kong's check of the command line. It does not repeat what
+// was given, which may be a whole key.
+func (c *revokeKey) Validate() error {
+	if !hook.ValidKeyID(c.ID) {
+		return errors.New("<id>: must be the id of a key, the 26 characters between ph_ and the next _")
+	}
+	return c.keyStore.Validate()
+}
+
+// Run implements the command.
+func (c *revokeKey) Run() error {
+	return c.with(func(ctx context.Context, t *dynamo.Table) error {
+		if err := t.DeleteAPIKey(ctx, "", c.ID); errors.Is(err, hook.ErrNotFound) {
+			return fmt.Errorf("there is no key %s", c.ID)
+		} else if err != nil {
+			return err
+		}
+		return hint("Revoked. A process that has just used the key takes it for up to 60 seconds more.")
+	})
+}
