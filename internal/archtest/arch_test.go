@@ -104,6 +104,7 @@ var layers = map[string][]string{
 	"internal/ingest":      {"internal/hook"},
 	"internal/deliver":     {"internal/hook"},
 	"internal/deadletter":  {"internal/hook"},
+	"internal/redrive":     {"internal/hook"},
 	"internal/bulk":        {"internal/hook"},
 	"internal/metrics":     {"internal/hook"},
 	"internal/lambdaevent": {"internal/hook"},
@@ -113,7 +114,7 @@ var layers = map[string][]string{
 	// The API speaks of what the stages do, and knows of no store or queue.
 	"internal/httpapi": {"internal/hook", "internal/ingest"},
 	// Settings are checked by those whose settings they are.
-	"internal/config": {"config", "internal/hook", "internal/ingest", "internal/deliver/retry", "internal/seal"},
+	"internal/config": {"config", "internal/hook", "internal/ingest", "internal/deliver/retry", "internal/deliver/breaker", "internal/seal"},
 	// Adapters know what they carry and count, and no stage.
 	"internal/dynamo": {"internal/hook", "internal/metrics", "internal/gather"},
 	"internal/awssqs": {"internal/hook", "internal/gather"},
@@ -181,7 +182,7 @@ func TestWhatComesFromOutsideHasAnOwner(t *testing.T) {
 // of addresses that may not be dialled.
 func TestStagesKnowNothingFromOutside(t *testing.T) {
 	t.Parallel()
-	stages := []string{"internal/hook", "internal/sign", "internal/ingest", "internal/deliver", "internal/deadletter", "internal/bulk", "internal/metrics", "internal/httpapi"}
+	stages := []string{"internal/hook", "internal/sign", "internal/ingest", "internal/deliver", "internal/deadletter", "internal/redrive", "internal/bulk", "internal/metrics", "internal/httpapi"}
 	for dir, p := range packages(t) {
 		if !withinAny(dir, stages) {
 			continue

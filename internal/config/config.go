@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"posthorn/internal/deliver/breaker"
 	"posthorn/internal/deliver/retry"
 )
 
@@ -40,6 +41,9 @@ type Config struct {
 	Security  Security
 	Seal      Seal
 	Retention Retention
+	Breaker   breaker.Config
+	Limits    Limits
+	Notices   Notices
 	// SweepInterval is how often the dead-letter queue is swept, outside an
 	// account, where a schedule does that.
 	SweepInterval time.Duration
@@ -107,6 +111,17 @@ type Security struct {
 type Seal struct {
 	KMSKey string // id or ARN of a KMS key, or an alias
 	Key    []byte // of the operator's own, 32 bytes
+}
+
+// Limits are rates that are kept whoever asks for more; 0: none.
+type Limits struct {
+	Egress  float64 // posts a second of everybody together
+	Ingress float64 // requests a second, in Local mode
+}
+
+// Notices are what subscribers are told of.
+type Notices struct {
+	DeadLetterGrowth int // new dead letters within an hour from which on; 0: never
 }
 
 // Retention is how long things are kept.

@@ -202,6 +202,9 @@ func (l *loader) check() {
 	if err := checkDelays(c.Retry.Default); err != nil {
 		l.mistakes.add(blame(l.set[policy+"initial_delay"], l.set[policy+"max_delay"]), "default retry policy: %v", err)
 	}
+	if b := c.Breaker; b.OpenFor > 0 && b.MaxOpenFor > 0 && b.OpenFor > b.MaxOpenFor {
+		l.mistakes.add(blame(l.set["breaker.open_for"], l.set["breaker.max_open_for"]), "breaker: open_for %s is longer than max_open_for %s", short(b.OpenFor), short(b.MaxOpenFor))
+	}
 	if c.Queue.Main == c.Queue.DeadLetters {
 		l.mistakes.add(blame(l.set["queue"], l.set["dead_letter_queue"]), "queue and dead-letter queue are the same: %s", quote(c.Queue.Main))
 	}

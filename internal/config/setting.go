@@ -150,6 +150,57 @@ func settings() []setting {
 			set: func(c *Config, s string) (err error) { c.Seal.Key, err = seal.ParseKey(s); return err },
 		},
 		{
+			file: webhooksFile, key: "breaker.window", help: "in which attempts are counted, 1s to 1h",
+			set: func(c *Config, s string) (err error) {
+				c.Breaker.Window, err = duration(s, time.Second, time.Hour)
+				return err
+			},
+		},
+		{
+			file: webhooksFile, key: "breaker.min_attempts", help: "in a window, below which the breaker does not open, 1 to 1000000",
+			set: func(c *Config, s string) (err error) { c.Breaker.MinAttempts, err = whole(s, 1, 1_000_000); return err },
+		},
+		{
+			file: webhooksFile, key: "breaker.failure_ratio", help: "of a window's attempts, from which on it opens, 0.01 to 1",
+			set: func(c *Config, s string) (err error) { c.Breaker.FailureRatio, err = number(s, 0.01, 1); return err },
+		},
+		{
+			file: webhooksFile, key: "breaker.open_for", help: "the first time; twice as long each time after, 1s to 15m",
+			set: func(c *Config, s string) (err error) {
+				c.Breaker.OpenFor, err = duration(s, time.Second, longestOpen)
+				return err
+			},
+		},
+		{
+			file: webhooksFile, key: "breaker.max_open_for", help: "at most, 1s to 15m",
+			set: func(c *Config, s string) (err error) {
+				c.Breaker.MaxOpenFor, err = duration(s, time.Second, longestOpen)
+				return err
+			},
+		},
+		{
+			file: webhooksFile, key: "breaker.disable_after", help: "of nothing but failures an endpoint is disabled, 1h to 8760h",
+			set: func(c *Config, s string) (err error) {
+				c.Breaker.DisableAfter, err = duration(s, time.Hour, 8760*time.Hour)
+				return err
+			},
+		},
+		{
+			env: "POSTHORN_EGRESS_PER_SECOND", file: webhooksFile, key: "limits.egress_per_second", help: "posts a second of everybody together, 0 to 100000; 0 for no limit",
+			set: func(c *Config, s string) (err error) { c.Limits.Egress, err = number(s, 0, 100_000); return err },
+		},
+		{
+			env: "POSTHORN_INGRESS_PER_SECOND", file: webhooksFile, key: "limits.ingress_per_second", help: "requests a second that local takes, 0 to 100000; 0 for no limit",
+			set: func(c *Config, s string) (err error) { c.Limits.Ingress, err = number(s, 0, 100_000); return err },
+		},
+		{
+			file: webhooksFile, key: "notices.dlq_growth", help: "new dead letters within an hour from which on subscribers are told, 0 to 1000000; 0 for never",
+			set: func(c *Config, s string) (err error) {
+				c.Notices.DeadLetterGrowth, err = whole(s, 0, 1_000_000)
+				return err
+			},
+		},
+		{
 			env: "POSTHORN_SWEEP_INTERVAL", file: webhooksFile, key: "sweep.interval", help: "seconds between sweeps of the dead-letter queue outside an account, 1 to 3600",
 			set: func(c *Config, s string) (err error) { c.SweepInterval, err = seconds(s, 1, 3600); return err },
 		},
@@ -244,6 +295,33 @@ func seconds(s string, low, high float64) (time.Duration, error) {
 		return 0, fmt.Errorf("%s is not a number of seconds from %v to %v", quote(s), low, high)
 	}
 	return time.Duration(math.Round(x * float64(time.Second))), nil
+}
+
+// longestOpen is how long a breaker may be open: a delivery that waits for it is
+// delayed by the queue, which does so for 15 minutes at most.
+const longestOpen = 15 * time.Minute
+
+// duration reads seconds, or a time such as "90s", "5m" or "120h".
+func duration(s string, low, high time.Duration) (time.Duration, error) {
+	d, err := time.ParseDuration(s)
+	if x, numeric := strconv.ParseFloat(s, 64); numeric == nil && x >= 0 && x <= high.Seconds() {
+		d, err = time.Duration(math.Round(x*float64(time.Second))), nil
+	}
+	if err != nil || d < low || d > high {
+		return 0, fmt.Errorf("%s is not a time from %s to %s", quote(s), short(low), short(high))
+	}
+	return d, nil
+}
+
+// short writes a time without its zeros: "1h", not "1h0m0s".
+func short(d time.Duration) string {
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
 }
 
 func days(s string) (time.Duration, error) {

@@ -79,7 +79,7 @@ func TestAnEntryThatIsNotThereOrHasExpiredIsNotFound(t *testing.T) {
 	missing(tenant, "")
 	w.advance(7 * 24 * time.Hour)
 	missing(tenant, e.ID)
-	n, err := w.CountDeadLetters(w.ctx(), tenant)
+	n, err := w.CountDeadLetters(w.ctx(), hook.DeadLetterFilter{Tenant: tenant})
 	require.NoError(t, err)
 	require.Zero(t, n)
 }
@@ -118,7 +118,7 @@ func TestDeadLettersListNewestFirst(t *testing.T) {
 	other := w.deadLetter(hook.Ref{Tenant: "other"})
 	w.entry(other)
 	slices.Reverse(all)
-	n, err := w.CountDeadLetters(w.ctx(), tenant)
+	n, err := w.CountDeadLetters(w.ctx(), hook.DeadLetterFilter{Tenant: tenant})
 	require.NoError(t, err)
 	require.Equal(t, len(all), n)
 	for _, f := range []hook.DeadLetterFilter{
@@ -163,7 +163,7 @@ func TestAPageOfLargeEntriesEndsEarly(t *testing.T) {
 		return entries, next, err
 	})
 	require.Equal(t, 25, total)
-	n, err := w.CountDeadLetters(w.ctx(), tenant)
+	n, err := w.CountDeadLetters(w.ctx(), hook.DeadLetterFilter{Tenant: tenant})
 	require.NoError(t, err)
 	require.Equal(t, 25, n, "counted over several calls")
 }
@@ -245,6 +245,6 @@ func TestReadingDeadLettersFailsWithAnError(t *testing.T) {
 	require.NotErrorIs(t, err, hook.ErrNotFound)
 	_, _, err = w.ListDeadLetters(w.ctx(), hook.DeadLetterFilter{Tenant: tenant}, hook.Page{Limit: 1})
 	require.Error(t, err)
-	_, err = w.CountDeadLetters(w.ctx(), tenant)
+	_, err = w.CountDeadLetters(w.ctx(), hook.DeadLetterFilter{Tenant: tenant})
 	require.Error(t, err)
 }

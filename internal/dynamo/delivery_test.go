@@ -334,7 +334,7 @@ func TestRecordingUnderFaults(t *testing.T) {
 					row := w.row(dw.Delivery.Ref)
 					attempts, err := w.Attempts(w.ctx(), dw.Delivery.Ref, 20)
 					require.NoError(t, err)
-					entries, err := w.CountDeadLetters(w.ctx(), tenant)
+					entries, err := w.CountDeadLetters(w.ctx(), hook.DeadLetterFilter{Tenant: tenant})
 					require.NoError(t, err)
 					if !applied {
 						if before == nil {

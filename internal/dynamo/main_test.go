@@ -202,7 +202,7 @@ func (w *world) endpoint() *hook.Endpoint {
 	at := hook.IDTime(endpointID)
 	return &hook.Endpoint{
 		ID: endpointID, Tenant: tenant, URL: "https://example.com/hook", Filters: []string{"*"},
-		Secrets: []hook.Secret{{Value: "whsec_c2VjcmV0"}}, Timeout: 30 * time.Second, Status: hook.EndpointActive,
+		Secrets: []hook.SealedSecret{{Sealed: []byte("sealed")}}, Timeout: 30 * time.Second, Status: hook.EndpointActive,
 		CreatedAt: at, UpdatedAt: at,
 	}
 }

@@ -23,7 +23,7 @@ func TestUnknownPathsAreProblems(t *testing.T) {
 	w := newWorld()
 	for _, path := range []string{
 		"/", "/api", "/api/v1", "/api/v1/", "/api/v2/events", "/api/v1/webhooks/", "/api/v1//webhooks", "/api/v1/./webhooks", "/api/v1/x/../webhooks",
-		"//api/v1/webhooks", "/API/v1/webhooks", "/health/", "/api/v1/dlq/x/y/z", "/api/v1/jobs", "/api/v1/events/batch/x", "/%00",
+		"//api/v1/webhooks", "/API/v1/webhooks", "/health/", "/api/v1/dlq/x/y/z", "/api/v1/job", "/api/v1/events/batch/x", "/%00",
 	} {
 		for _, method := range []string{"GET", "POST", "DELETE", "OPTIONS"} {
 			requireProblem(t, w.do(method, path, ""), 404, "not_found", "")

@@ -441,6 +441,9 @@ func (w *world) furnish(t *testing.T, tenant string) belongings {
 	require.NoError(t, err)
 	w.apiKeys[k.ID] = k
 	b["keys"] = k.ID
+	j := &hook.Job{Tenant: tenant, Kind: hook.JobReplay}
+	require.NoError(t, w.Start(t.Context(), j))
+	b["jobs"] = j.ID
 	return b
 }
 
@@ -448,12 +451,15 @@ func (w *world) furnish(t *testing.T, tenant string) belongings {
 var absentIDs = belongings{
 	"webhooks": testID(hook.EndpointPrefix, start, 900), "events": testID(hook.EventPrefix, start, 901),
 	"deliveries": hook.Ref{EventID: testID(hook.EventPrefix, start, 901), EndpointID: testID(hook.EndpointPrefix, start, 900)}.ID(),
-	"dlq":        testID(hook.DeadLetterPrefix, start, 902), "keys": testID("", start, 903),
+	"dlq":        testID(hook.DeadLetterPrefix, start, 902), "keys": testID("", start, 903), "jobs": testID(hook.JobPrefix, start, 904),
 }
 
 func TestWhatIsAnotherTenantsIsAnsweredAsWhatNeverWas(t *testing.T) {
 	t.Parallel()
-	bodies := map[string]string{"PATCH": `{"description":"mine now"}`}
+	bodies := map[string]string{
+		"PATCH /api/v1/webhooks/{id}":        `{"description":"mine now"}`,
+		"POST /api/v1/webhooks/{id}/recover": `{"since":"2026-01-01T00:00:00Z"}`,
+	}
 	tried := 0
 	for _, route := range registered(t) {
 		method, path, _ := strings.Cut(route, " ")
@@ -477,7 +483,7 @@ func TestWhatIsAnotherTenantsIsAnsweredAsWhatNeverWas(t *testing.T) {
 					continue // whose admins manage those of all
 				}
 				ask := func(id string) *httptest.ResponseRecorder {
-					return w.do(method, strings.ReplaceAll(path, "{id}", id), bodies[method], "X-Tenant", tenant)
+					return w.do(method, strings.ReplaceAll(path, "{id}", id), bodies[route], "X-Tenant", tenant)
 				}
 				rec, never := ask(theirs[kind]), ask(absentIDs[kind])
 				requireProblem(t, rec, 404, "not_found", "")
@@ -486,7 +492,7 @@ func TestWhatIsAnotherTenantsIsAnsweredAsWhatNeverWas(t *testing.T) {
 			}
 			require.Equal(t, before, w.things())
 			require.Equal(t, calls["send"], w.calls["send"])
-			require.NotEqual(t, 404, w.do(method, strings.ReplaceAll(path, "{id}", theirs[kind]), bodies[method], "X-Tenant", "acme").Code, "it is theirs")
+			require.NotEqual(t, 404, w.do(method, strings.ReplaceAll(path, "{id}", theirs[kind]), bodies[route], "X-Tenant", "acme").Code, "it is theirs")
 		})
 	}
 	require.Greater(t, tried, 5)
@@ -495,7 +501,7 @@ func TestWhatIsAnotherTenantsIsAnsweredAsWhatNeverWas(t *testing.T) {
 // things is all that a world holds, to be compared.
 func (w *world) things() string {
 	var b strings.Builder
-	for _, m := range []any{w.eps, w.events, w.rows, w.dead, w.apiKeys} {
+	for _, m := range []any{w.eps, w.events, w.rows, w.dead, w.apiKeys, w.jobs, w.resent, w.retried} {
 		fmt.Fprintf(&b, "%v\n", m)
 	}
 	for id, e := range w.eps {

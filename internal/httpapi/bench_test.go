@@ -63,7 +63,7 @@ func BenchmarkAccept(b *testing.B) {
 			}
 			api := New(Options{
 				Ingest: ingest.New(ingest.Options{
-					Store: s, Queue: s, Now: time.Now, NewID: ids.New, MaxQueueSize: 100_000,
+					Store: s, Queue: s, Now: time.Now, NewIDs: ids.NewBatch, MaxQueueSize: 100_000,
 					Log: slog.New(slog.NewJSONHandler(io.Discard, nil)),
 				}),
 				Now: time.Now, NewID: ids.New, Keys: s,

@@ -55,6 +55,10 @@ type world struct {
 	texts   map[caller]string // of the keys that requests are made with
 	lookups int               // of keys
 	sent    []*hook.Message
+	jobs    map[string]*hook.Job
+	resent  []string // endpoints
+	retried []hook.Ref
+	states  map[string]hook.EndpointState
 	depths  hook.QueueDepths
 	counts  Counts
 	faults  map[string]fault
@@ -75,13 +79,13 @@ func newWorld(change ...func(*Options)) *world {
 	w := &world{
 		eps: map[string]*hook.Endpoint{}, events: map[string]*hook.Event{}, keys: map[string]hook.IdempotencyKey{},
 		rows: map[hook.Ref]*hook.Delivery{}, later: map[hook.Ref][]hook.Attempt{}, dead: map[string]*hook.DeadLetter{},
-		apiKeys: map[string]*hook.APIKey{}, texts: map[caller]string{},
+		jobs: map[string]*hook.Job{}, states: map[string]hook.EndpointState{}, apiKeys: map[string]*hook.APIKey{}, texts: map[caller]string{},
 		faults: map[string]fault{}, calls: map[string]int{}, now: start,
 	}
 	log := slog.New(slog.NewJSONHandler(&w.log, nil))
 	o := Options{
-		Ingest:    ingest.New(ingest.Options{Store: w, Queue: w, Now: w.clock, NewID: w.newID, MaxQueueSize: 1000}),
-		Endpoints: w, Events: w, Deliveries: w, DeadLetters: w, Replayer: w, Queue: w, Counters: w, Metrics: w,
+		Ingest:    ingest.New(ingest.Options{Store: w, Queue: w, Jobs: w, Now: w.clock, NewIDs: w.newIDs, MaxQueueSize: 1000}),
+		Endpoints: w, Events: w, Deliveries: w, DeadLetters: w, Redriver: w, Jobs: w, Sealer: w, Queue: w, Counters: w, Metrics: w,
 		Ready: []Check{{"dynamodb", w.askStore}, {"sqs", w.askQueue}},
 		Now:   w.clock, NewID: w.newID,
 		NewSecret:     func() (string, error) { return "whsec_made", w.call("secret", func() {}) },
@@ -276,6 +280,14 @@ func (w *world) newID(prefix string, at time.Time) string {
 	defer w.mu.Unlock()
 	w.ids++
 	return testID(prefix, at, w.ids)
+}
+
+func (w *world) newIDs(prefix string, at time.Time, n int) []string {
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = w.newID(prefix, at)
+	}
+	return ids
 }
 
 // testID makes the n-th id of a moment.
@@ -522,10 +534,11 @@ func (w *world) DeleteDeadLetter(ctx context.Context, tenant, id string) error {
 	return w.call("delete dead", func() { delete(w.dead, id) })
 }
 
-func (w *world) CountDeadLetters(_ context.Context, tenant string) (n int, err error) {
+func (w *world) CountDeadLetters(_ context.Context, f hook.DeadLetterFilter) (n int, err error) {
 	err = w.call("count dead", func() {
 		for _, d := range w.dead {
-			if d.Tenant == tenant {
+			if d.Tenant == f.Tenant && (f.EndpointID == "" || f.EndpointID == d.EndpointID) && (f.Reason == "" || f.Reason == d.FailureReason) &&
+				(f.EventType == "" || f.EventType == d.EventType) && inSpan(d.CreatedAt, f.Since, f.Until) {
 				n++
 			}
 		}
@@ -606,3 +619,86 @@ func (w *world) WriteMetrics(_ context.Context, b *bytes.Buffer) error {
 
 func (w *world) askStore(context.Context) error { return w.call("ask store", func() {}) }
 func (w *world) askQueue(context.Context) error { return w.call("ask queue", func() {}) }
+
+func (w *world) Retry(_ context.Context, ref hook.Ref) error {
+	d := w.rows[ref]
+	if d == nil {
+		return hook.ErrNotFound
+	}
+	if w.eps[ref.EndpointID] == nil {
+		return hook.ErrNotReplayable
+	}
+	return w.call("retry", func() { w.retried = append(w.retried, ref) })
+}
+
+func (w *world) Resend(_ context.Context, _ *hook.Event, ids []string) error {
+	return w.call("resend", func() { w.resent = append(w.resent, ids...) })
+}
+
+func (w *world) AllTargets(_ context.Context, e *hook.Event) ([]string, error) {
+	return e.EndpointIDs, w.call("targets", func() {})
+}
+
+func (w *world) EndpointState(_ context.Context, _, id string) (s hook.EndpointState, err error) {
+	err = w.call("state", func() { s = w.states[id] })
+	return s, err
+}
+
+// jobs
+
+func (w *world) Start(_ context.Context, j *hook.Job) error {
+	j.ID = w.newID(hook.JobPrefix, w.clock())
+	j.Status, j.CreatedAt, j.UpdatedAt = hook.JobRunning, w.clock(), w.clock()
+	return w.call("start", func() { w.jobs[j.ID] = j })
+}
+
+func (w *world) Job(_ context.Context, tenant, id string) (j *hook.Job, err error) {
+	if err := w.call("job", func() { j = w.jobs[id] }); err != nil {
+		return nil, err
+	}
+	if j == nil || j.Tenant != tenant {
+		return nil, hook.ErrNotFound
+	}
+	return j, nil
+}
+
+func (w *world) ListJobs(_ context.Context, tenant string, p hook.Page) (page []*hook.Job, next string, err error) {
+	err = w.call("list jobs", func() {
+		var all []*hook.Job
+		for _, j := range w.jobs {
+			if j.Tenant == tenant {
+				all = append(all, j)
+			}
+		}
+		page, next = pageOf(all, func(j *hook.Job) string { return j.ID }, p)
+	})
+	return page, next, err
+}
+
+func (w *world) Cancel(ctx context.Context, tenant, id string) (*hook.Job, error) {
+	j, err := w.Job(ctx, tenant, id)
+	if err != nil {
+		return nil, err
+	}
+	if !j.Kind.Cancellable() || j.Status == hook.JobDone {
+		return nil, hook.ErrNotCancellable
+	}
+	return j, w.call("cancel", func() { j.Status = hook.JobCancelled })
+}
+
+// sealing
+
+func (w *world) Seal(_ context.Context, tenant, endpointID string, plain []byte) (sealed []byte, err error) {
+	err = w.call("seal", func() { sealed = fmt.Appendf(nil, "%s/%s/%s", tenant, endpointID, plain) })
+	return sealed, err
+}
+
+func (w *world) Open(_ context.Context, tenant, endpointID string, sealed []byte) (plain []byte, err error) {
+	err = w.call("open", func() { plain = bytes.TrimPrefix(sealed, fmt.Appendf(nil, "%s/%s/", tenant, endpointID)) })
+	return plain, err
+}
+
+// sealedFor is what Seal makes of a secret.
+func sealedFor(tenant, endpointID, plain string) []byte {
+	return fmt.Appendf(nil, "%s/%s/%s", tenant, endpointID, plain)
+}

@@ -36,7 +36,7 @@ func headersValue(value []byte) ([]plainHeader, error) {
 		}
 		canonical := textproto.CanonicalMIMEHeaderKey(string(name))
 		switch {
-		case !token(string(name)):
+		case !fieldName(string(name)):
 			return &hook.InvalidError{Field: path, Code: "invalid_headers", Reason: "is not a header's name"}
 		case reserved(canonical):
 			return &hook.InvalidError{Field: path, Code: "reserved_header", Reason: "is set by Posthorn itself"}
@@ -62,9 +62,9 @@ func reserved(canonical string) bool {
 		slices.ContainsFunc(reservedPrefixes, func(prefix string) bool { return strings.HasPrefix(canonical, prefix) })
 }
 
-// token says whether a name is a token (RFC 9110, section 5.6.2) of at most 64
+// fieldName says whether a name is a token (RFC 9110, section 5.6.2) of at most 64
 // characters.
-func token(name string) bool {
+func fieldName(name string) bool {
 	if name == "" || len(name) > 64 {
 		return false
 	}

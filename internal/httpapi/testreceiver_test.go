@@ -19,7 +19,7 @@ func TestTestReceiverChecksSignatures(t *testing.T) {
 	w := newWorld()
 	endpoint := w.register(t, `{"url":"https://example.com","events":["*"],"secret":"test-secret"}`)
 	other := w.register(t, `{"url":"https://example.com","events":["*"],"secret":"other-secret"}`)
-	w.eps[endpoint].Secrets = append(w.eps[endpoint].Secrets, hook.Secret{Value: "old-secret", ExpiresAt: start.Add(time.Minute)})
+	w.eps[endpoint].Secrets = append(w.eps[endpoint].Secrets, hook.SealedSecret{Sealed: sealedFor(DefaultTenant, endpoint, "old-secret"), ExpiresAt: start.Add(time.Minute)})
 	event := testID(hook.EventPrefix, start, 5)
 	delivery := hook.Ref{EventID: event, EndpointID: endpoint}.ID()
 
@@ -77,7 +77,7 @@ func TestTestReceiverChecksSignatures(t *testing.T) {
 	headers := []string{"X-Webhook-Delivery", delivery, "X-Webhook-Signature", signed("old-secret").Get("X-Webhook-Signature")}
 	requireProblem(t, w.do("POST", "/test/webhook", body, headers...), 401, "bad_signature", "")
 
-	w.eps[endpoint].Secrets = []hook.Secret{{Value: "last-secret", ExpiresAt: start}}
+	w.eps[endpoint].Secrets = []hook.SealedSecret{{Sealed: sealedFor(DefaultTenant, endpoint, "last-secret"), ExpiresAt: start}}
 	rec := w.do("POST", "/test/webhook", body, "X-Webhook-Delivery", delivery, "X-Webhook-Signature", signed("last-secret").Get("X-Webhook-Signature"))
 	require.Equal(t, 204, rec.Code, "the newest signs when all have expired")
 

@@ -38,7 +38,7 @@ func TestRegisterWithEverything(t *testing.T) {
 	require.Equal(t, map[string]any{
 		"id": id, "url": "https://example.com/a?b=<c>&d", "events": []any{"user.created", "order.*", "*"},
 		"secret": "test-secret", "max_retries": 0.0, "timeout": 1.0, "retry_policy": "critical", "description": "Größe & <so>",
-		"metadata": map[string]any{"team": "a"}, "status": "active", "status_reason": nil,
+		"metadata": map[string]any{"team": "a"}, "headers": map[string]any{}, "rate_limit": nil, "status": "active", "status_reason": nil,
 		"created_at": "2026-03-04T05:06:07.891Z", "updated_at": "2026-03-04T05:06:07.891Z",
 	}, v)
 	require.Contains(t, rec.Body.String(), "<c>&d", "no HTML escapes")
@@ -46,7 +46,7 @@ func TestRegisterWithEverything(t *testing.T) {
 	none := 0
 	require.Equal(t, &hook.Endpoint{
 		ID: id, Tenant: "default", URL: "https://example.com/a?b=<c>&d", Filters: []string{"user.created", "order.*", "*"},
-		Secrets: []hook.Secret{{Value: "test-secret"}}, MaxRetries: &none, Timeout: time.Second, RetryPolicy: "critical",
+		Secrets: []hook.SealedSecret{{Sealed: sealedFor(DefaultTenant, id, "test-secret")}}, MaxRetries: &none, Timeout: time.Second, RetryPolicy: "critical",
 		Description: "Größe & <so>", Metadata: map[string]string{"team": "a"}, Status: hook.EndpointActive, CreatedAt: start, UpdatedAt: start,
 	}, w.eps[id])
 
@@ -66,19 +66,25 @@ func TestRegisterWithDefaults(t *testing.T) {
 		v := requireJSON(t, w.do("POST", "/api/v1/webhooks", body), http.StatusCreated)
 		require.Equal(t, "whsec_made", v["secret"])
 		require.Equal(t, 30.0, v["timeout"])
-		for _, null := range []string{"max_retries", "retry_policy", "status_reason"} {
+		for _, null := range []string{"max_retries", "retry_policy", "rate_limit", "status_reason"} {
 			require.Contains(t, v, null)
 			require.Nil(t, v[null], null)
 		}
 		require.Equal(t, "", v["description"])
 		require.Equal(t, map[string]any{}, v["metadata"])
-		for _, later := range []string{"headers", "rate_limit"} {
-			require.NotContains(t, v, later)
-		}
+		require.Equal(t, map[string]any{}, v["headers"])
 	}
 }
 
 // fieldCases are bad values that registration and change refuse alike.
+func manyHeaders(n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprintf(`"X-%d":"v"`, i))
+	}
+	return strings.Join(list, ",")
+}
+
 func fieldCases() map[string]struct{ body, code, field string } {
 	pairs := func(n int) string {
 		var list []string
@@ -89,8 +95,22 @@ func fieldCases() map[string]struct{ body, code, field string } {
 	}
 	return map[string]struct{ body, code, field string }{
 		"unknown field":        {`"colour":"red"`, "unknown_field", "colour"},
-		"headers":              {`"headers":{}`, "unknown_field", "headers"},
-		"rate limit":           {`"rate_limit":5`, "unknown_field", "rate_limit"},
+		"headers an array":     {`"headers":[]`, "wrong_type", "headers"},
+		"header a number":      {`"headers":{"X-A":1}`, "wrong_type", "headers.X-A"},
+		"header without name":  {`"headers":{"":"a"}`, "invalid_headers", "headers."},
+		"header no token":      {`"headers":{"X A":"a"}`, "invalid_headers", "headers.X A"},
+		"header twice":         {`"headers":{"X-A":"a","x-a":"b"}`, "duplicate_field", "headers.x-a"},
+		"header with a break":  {`"headers":{"X-A":"a\r\nX-B: b"}`, "invalid_headers", "headers.X-A"},
+		"header not ASCII":     {`"headers":{"X-A":"ü"}`, "invalid_headers", "headers.X-A"},
+		"header empty":         {`"headers":{"X-A":""}`, "invalid_headers", "headers.X-A"},
+		"header in blanks":     {`"headers":{"X-A":" a"}`, "invalid_headers", "headers.X-A"},
+		"header too long":      {`"headers":{"X-A":"` + strings.Repeat("a", 1025) + `"}`, "invalid_headers", "headers.X-A"},
+		"header kept of none":  {`"headers":{"X-A":"***"}`, "invalid_headers", "headers.X-A"},
+		"too many headers":     {`"headers":{` + manyHeaders(21) + `}`, "invalid_headers", "headers"},
+		"rate limit low":       {`"rate_limit":0.09`, "out_of_range", "rate_limit"},
+		"rate limit high":      {`"rate_limit":10001`, "out_of_range", "rate_limit"},
+		"rate limit endless":   {`"rate_limit":1e999`, "out_of_range", "rate_limit"},
+		"rate limit a string":  {`"rate_limit":"5"`, "wrong_type", "rate_limit"},
 		"field of other case":  {`"Description":"x"`, "unknown_field", "Description"},
 		"endless unknown name": {`"` + strings.Repeat("x", 300) + `":1`, "unknown_field", strings.Repeat("x", 64) + "…"},
 		"twice":                {`"timeout":1,"timeout":2`, "duplicate_field", "timeout"},
@@ -210,7 +230,7 @@ func TestRegisterTakesWhatIsJustWithinTheLimits(t *testing.T) {
 		id := w.register(t, string(body))
 		require.Equal(t, filters, w.eps[id].Filters)
 		require.Equal(t, metadata, w.eps[id].Metadata)
-		require.Equal(t, secret, w.eps[id].Secrets[0].Value)
+		require.Equal(t, sealedFor(DefaultTenant, id, secret), w.eps[id].Secrets[0].Sealed)
 	}
 	for _, number := range []string{"3", "3.0", "30e-1", "0.3e1"} {
 		w := newWorld()
@@ -252,7 +272,7 @@ func TestChangeTouchesOnlyWhatItNames(t *testing.T) {
 		}
 		require.Equal(t, before, after, body)
 		require.Equal(t, after, requireJSON(t, w.do("GET", "/api/v1/webhooks/"+id, ""), http.StatusOK), body)
-		require.Equal(t, "test-secret", w.eps[id].Secrets[0].Value)
+		require.Equal(t, sealedFor(DefaultTenant, id, "test-secret"), w.eps[id].Secrets[0].Sealed)
 	}
 }
 

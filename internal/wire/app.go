@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"posthorn/internal/awssqs"
+	"posthorn/internal/bulk"
 	"posthorn/internal/config"
 	"posthorn/internal/deadletter"
 	"posthorn/internal/deliver"
@@ -23,6 +24,7 @@ import (
 	"posthorn/internal/id"
 	"posthorn/internal/ingest"
 	"posthorn/internal/metrics"
+	"posthorn/internal/redrive"
 	"posthorn/internal/seal"
 	"posthorn/internal/sign"
 )
@@ -99,14 +101,10 @@ func (a *App) API(o APIOptions) http.Handler {
 	slices.Sort(names)
 	figures := &figures{table: a.table, queues: a.queues}
 	return httpapi.New(httpapi.Options{
-		Ingest: ingest.New(ingest.Options{
-			Store: a.table, Queue: a.queues, Recorder: a.counts, Log: a.log,
-			Now: time.Now, NewID: a.ids.New,
-			Retention: a.cfg.Retention.Events, MaxQueueSize: a.cfg.Queue.MaxSize,
-		}),
+		Ingest:    a.ingester(),
 		Endpoints: a.table, Events: a.table, Deliveries: a.table, DeadLetters: a.table,
-		Replayer: &deadletter.Replayer{Store: a.table, Queue: a.queues, Log: a.log},
-		Queue:    a.queues, Counters: figures, Metrics: figures,
+		Redriver: a.Redriver(), Jobs: jobs{a.bulk(), a.table}, Sealer: a.sealer,
+		Queue: a.queues, Counters: figures, Metrics: figures,
 		Ready: []httpapi.Check{
 			{Name: "dynamodb", Ask: a.table.Ready},
 			{Name: "sqs", Ask: func(ctx context.Context) error {
@@ -127,10 +125,41 @@ func (a *App) API(o APIOptions) http.Handler {
 	})
 }
 
+// ingester returns what takes events in.
+func (a *App) ingester() *ingest.Ingester {
+	return ingest.New(ingest.Options{
+		Store: a.table, Queue: a.queues, Jobs: a.bulk(), Recorder: a.counts, Log: a.log,
+		Now: time.Now, NewIDs: a.ids.NewBatch,
+		Retention: a.cfg.Retention.Events, MaxQueueSize: a.cfg.Queue.MaxSize,
+	})
+}
+
+// Redriver returns what sends deliveries again.
+func (a *App) Redriver() *redrive.Redriver {
+	return &redrive.Redriver{
+		Store: a.table, Queue: a.queues, Retention: a.cfg.Retention.Events, DeadLetters: a.cfg.Retention.DeadLetters, Now: time.Now, Log: a.log,
+	}
+}
+
+// bulk returns what starts and does long work.
+func (a *App) bulk() *bulk.Jobs {
+	return &bulk.Jobs{
+		Store: a.table, Redriver: a.Redriver(), Queue: a.queues, Meter: a.counts, Retention: a.cfg.Retention.Events,
+		NewID: a.ids.New, Rand: mathrand.Float64, Now: time.Now, Log: a.log,
+	}
+}
+
+// jobs are long work as the API starts it and shows it.
+type jobs struct {
+	*bulk.Jobs
+	*dynamo.Table
+}
+
 // Deliverer returns what takes batches of queue messages through.
 func (a *App) Deliverer() *deliver.Deliverer {
 	return &deliver.Deliverer{
-		Rows: a.table, Endpoints: a.table, Events: a.table, Queue: a.queues,
+		Rows: a.table, Endpoints: a.table, Events: a.table, Unsealer: a.sealer, Queue: a.queues,
+		Jobs: a.bulk(), Notifier: a.ingester(), Breaker: a.cfg.Breaker, Egress: a.cfg.Limits.Egress,
 		Poster: post.New(post.Options{Rules: a.rules()}),
 		Sign:   sign.Headers, Meter: a.counts, Policies: a.cfg.Retry, Shares: deliver.NewShares(a.cfg.Queue.PerEndpoint, time.Now),
 		Keep:        deliver.Limits{Retention: a.cfg.Retention.Events, DeadLetters: a.cfg.Retention.DeadLetters},
@@ -144,8 +173,8 @@ func (a *App) Deliverer() *deliver.Deliverer {
 // Sweeper returns what drains the dead-letter queue.
 func (a *App) Sweeper() *deadletter.Sweeper {
 	return &deadletter.Sweeper{
-		Rows: a.table, Entries: a.table, Events: a.table, Endpoints: a.table, Queues: a.queues, Meter: a.counts,
-		Retention: a.cfg.Retention.DeadLetters, EventRetention: a.cfg.Retention.Events, OperatorTenant: httpapi.DefaultTenant,
+		Rows: a.table, Entries: a.table, Events: a.table, Endpoints: a.table, Queues: a.queues, Jobs: a.table, Growth: a.table, Notifier: a.ingester(), Meter: a.counts,
+		GrowthNotice: a.cfg.Notices.DeadLetterGrowth, Retention: a.cfg.Retention.DeadLetters, EventRetention: a.cfg.Retention.Events, OperatorTenant: httpapi.DefaultTenant,
 		EntryID: func(at time.Time, digest [32]byte) string {
 			return id.FromParts(hook.DeadLetterPrefix, at, digest[:])
 		},
