@@ -202,6 +202,28 @@ func TestEveryFlagOfLocalIsDocumentedAndNoOther(t *testing.T) {
 	require.ElementsMatch(t, taken, written)
 }
 
+func TestEveryFlagOfKeysIsDocumentedAndNoOther(t *testing.T) {
+	t.Parallel()
+	flag := regexp.MustCompile(`--[a-z][a-z-]*`)
+	flags := func(text string) []string {
+		all := flag.FindAllString(text, -1)
+		slices.Sort(all)
+		return slices.Compact(slices.DeleteFunc(all, func(f string) bool { return f == "--help" || f == "--version" }))
+	}
+	path := program(t)
+	var help strings.Builder
+	for _, command := range []string{"create", "list", "revoke"} {
+		text, err := exec.Command(path, "keys", command, "--help").CombinedOutput()
+		require.NoError(t, err, "%s", text)
+		help.Write(text)
+	}
+	_, section, ok := strings.Cut(read(t, "docs/api.md"), "## Who may call\n")
+	require.True(t, ok)
+	section, _, ok = strings.Cut(section, "\n### ")
+	require.True(t, ok)
+	require.Equal(t, flags(help.String()), flags(section))
+}
+
 func TestEveryTemplateParameterIsDocumentedWithItsDefault(t *testing.T) {
 	t.Parallel()
 	var template struct {

@@ -5,5 +5,6 @@
 //
 // Rules that hold for every route: answers are JSON in snake_case with RFC 3339
 // UTC times; errors are RFC 9457 problem documents, also for unknown paths and
-// methods; a request that is refused has changed nothing.
+// methods; a request that is refused has changed nothing. The route table says
+// who may call what (auth.go), and that is settled before a handler runs.
 package httpapi

@@ -106,4 +106,5 @@ func TestTestReceiverIsToldTheTenantByTheURL(t *testing.T) {
 	for _, query := range []string{"", "?tenant=other", "?tenant=", "?tenant=acme%23EP"} {
 		requireProblem(t, w.do("POST", "/test/webhook"+query, body, headers...), 401, "bad_signature", "")
 	}
+	require.Equal(t, 3, w.calls["endpoint"], "what cannot be a tenant ends in no key")
 }

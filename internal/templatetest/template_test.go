@@ -295,16 +295,22 @@ func TestTheFunctions(t *testing.T) {
 	}
 }
 
-func TestNothingOfTheAPIIsOpenButHealth(t *testing.T) {
+// API Gateway lets everybody through, so the function has to ask.
+func TestTheFunctionAsksForKeysAndTheGatewayForNothing(t *testing.T) {
 	t.Parallel()
-	auth := template(t).at("Resources", "HttpApi", "Properties", "Auth")
-	require.Equal(t, "AWS_IAM", auth.at("DefaultAuthorizer").text())
-	events := template(t).at("Resources", "ApiFunction", "Properties", "Events")
-	for _, name := range events.keys() {
-		p := events.at(name, "Properties")
-		_, own := p.find("Auth")
-		require.Equal(t, p.at("Path").text() == "/health", own, name)
+	require.Equal(t, "keys", template(t).at("Globals", "Function", "Environment", "Variables", "POSTHORN_AUTH").text())
+	for id, f := range resources(t, serverlessFunction) {
+		_, own := f.at("Properties").find("Environment")
+		require.False(t, own, "%s is told the same", id)
 	}
+	_, authorizer := template(t).at("Resources", "HttpApi", "Properties").find("Auth")
+	require.False(t, authorizer)
+	events := template(t).at("Resources", "ApiFunction", "Properties", "Events")
+	require.Equal(t, []string{"Any"}, events.keys())
+	route := events.at("Any", "Properties")
+	require.Equal(t, "ANY /{proxy+}", route.at("Method").text()+" "+route.at("Path").text())
+	_, authorizer = route.find("Auth")
+	require.False(t, authorizer)
 }
 
 func TestTheSweepersSchedule(t *testing.T) {
