@@ -442,3 +442,35 @@ func TestDeletingAnEndpointUnderFaults(t *testing.T) {
 			}
 	})
 }
+
+func TestDisablingAnEndpointThatIsActive(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	e := w.endpoint()
+	w.create(e)
+	changed, err := w.DisableEndpoint(w.ctx(), tenant, e.ID, "HTTP 410: Gone")
+	require.NoError(t, err)
+	require.True(t, changed)
+	got, err := w.Endpoint(w.ctx(), tenant, e.ID)
+	require.NoError(t, err)
+	require.Equal(t, hook.EndpointDisabled, got.Status)
+	require.Equal(t, "HTTP 410: Gone", got.StatusReason)
+	require.Equal(t, int64(1), got.Epoch)
+	counts, err := w.EndpointCounts(w.ctx())
+	require.NoError(t, err)
+	require.Equal(t, hook.EndpointCounts{Disabled: 1}, counts)
+
+	for _, status := range []hook.EndpointStatus{hook.EndpointDisabled, hook.EndpointPaused} {
+		_, err = w.UpdateEndpoint(w.ctx(), tenant, e.ID, func(e *hook.Endpoint) error { e.SetStatus(status, "before"); return nil })
+		require.NoError(t, err)
+		changed, err = w.DisableEndpoint(w.ctx(), tenant, e.ID, "again")
+		require.NoError(t, err)
+		require.False(t, changed)
+	}
+	got, err = w.Endpoint(w.ctx(), tenant, e.ID)
+	require.NoError(t, err)
+	require.Equal(t, "before", got.StatusReason, "one that is not active stays as it is")
+	changed, err = w.DisableEndpoint(w.ctx(), tenant, w.endpointID(), "gone")
+	require.NoError(t, err)
+	require.False(t, changed)
+}

@@ -74,9 +74,10 @@ func (t *Table) SaveEndpointState(ctx context.Context, tenant, id string, s hook
 			u.removes = append(u.removes, u.name(name))
 		}
 	}
-	condition := u.name(esRev) + " = " + u.value(num(s.Rev-1))
-	if s.Rev == 1 {
-		condition = "attribute_not_exists(" + u.name(esRev) + ")"
+	rev := u.name(esRev)
+	condition := "attribute_not_exists(" + rev + ")"
+	if s.Rev > 1 {
+		condition = rev + " = " + u.value(num(s.Rev-1))
 	}
 	err := t.whileBusy(ctx, func() error {
 		_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{

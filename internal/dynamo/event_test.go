@@ -29,17 +29,66 @@ func TestEventsComeBackAsTheyWent(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	for name, e := range map[string]*hook.Event{
-		"small":                 w.event("order.created", `{"a":1.10,"b":"<&>\u00e9 é"}`, w.endpointID(), w.endpointID()),
-		"matched by none":       w.event("order.created", `{}`),
-		"a body that deflates":  w.event("order.created", `{"a":"`+strings.Repeat("again and ", 20_000)+`"}`, w.endpointID()),
-		"a body that does not":  w.event("order.created", `{"a":"`+noise(2000)+`"}`, w.endpointID()),
-		"separators, controls":  w.event("order.created", "{\"a\":\"\u2028\u0000\x7f\ufffe😀\"}"),
-		"matched by a thousand": w.event("order.created", `{}`, manyIDs(w, 1000)...),
+		"small":                w.event("order.created", `{"a":1.10,"b":"<&>\u00e9 é"}`, w.endpointID(), w.endpointID()),
+		"matched by none":      w.event("order.created", `{}`),
+		"a body that deflates": w.event("order.created", `{"a":"`+strings.Repeat("again and ", 20_000)+`"}`, w.endpointID()),
+		"a body that does not": w.event("order.created", `{"a":"`+noise(2000)+`"}`, w.endpointID()),
+		"separators, controls": w.event("order.created", "{\"a\":\"\u2028\u0000\x7f\ufffe😀\"}"),
+		"matched by a hundred": w.event("order.created", `{}`, manyIDs(w, 100)...),
 	} {
 		w.put(e)
 		got, err := w.Event(w.ctx(), tenant, e.ID)
 		require.NoError(t, err, name)
 		require.Equal(t, e, got, name)
+	}
+}
+
+func TestAnEventRemembersAllThatItMatched(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{101, 1100, 1101, 10_000} {
+		w := setup(t)
+		e := w.event("order.created", `{}`, manyIDs(w, n)...)
+		w.put(e)
+		got, err := w.Event(w.ctx(), tenant, e.ID)
+		require.NoError(t, err)
+		require.Equal(t, e.EndpointIDs[:100], got.EndpointIDs, "the first are in its own item")
+		require.Equal(t, n, got.Targets)
+		all, err := w.AllTargets(w.ctx(), got)
+		require.NoError(t, err)
+		require.Equal(t, e.EndpointIDs, all)
+		all, err = w.AllTargets(w.ctx(), e)
+		require.NoError(t, err)
+		require.Equal(t, e.EndpointIDs, all, "of an event that holds them already nothing is read")
+		events, _, err := w.ListEvents(w.ctx(), hook.EventFilter{Tenant: tenant}, hook.Page{Limit: 10})
+		require.NoError(t, err)
+		require.Len(t, events, 1, "the others' items are no events")
+		require.Equal(t, n, events[0].Targets)
+	}
+}
+
+// The targets are stored before their event: whoever finds the event finds them.
+func TestAWideEventUnderFaults(t *testing.T) {
+	t.Parallel()
+	for _, key := range []bool{false, true} {
+		underFaults(t, "BatchWriteItem", func(t *testing.T, w *world, _ fault) (func() error, func(bool)) {
+			e := w.event("a", `{}`, manyIDs(w, 350)...)
+			return func() error {
+					if !key {
+						return w.PutEvent(w.ctx(), e)
+					}
+					_, err := w.PutEventWithKey(w.ctx(), e, &hook.IdempotencyKey{Tenant: tenant, Key: "k", EventID: e.ID, ExpiresAt: e.ExpiresAt})
+					return err
+				}, func(bool) {
+					got, err := w.Event(w.ctx(), tenant, e.ID)
+					if err != nil {
+						require.ErrorIs(t, err, hook.ErrNotFound)
+						return
+					}
+					all, err := w.AllTargets(w.ctx(), got)
+					require.NoError(t, err)
+					require.Equal(t, e.EndpointIDs, all)
+				}
+		})
 	}
 }
 
@@ -203,7 +252,7 @@ func TestOneEventThatIsTooLargeDoesNotHarmTheOthers(t *testing.T) {
 		for i := range errs {
 			e := w.event("a", `{}`)
 			if i%20 == 7 {
-				e.EndpointIDs = manyIDs(w, 17_000) // beyond 400 KB
+				e.Body = []byte(noise(600_000)) // beyond 400 KB, however it is packed
 			}
 			calls[i] = func() { errs[i] = w.PutEvent(w.ctx(), e) }
 		}

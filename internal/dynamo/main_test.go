@@ -193,7 +193,7 @@ func (w *world) event(eventType, data string, endpoints ...string) *hook.Event {
 	at := hook.IDTime(eventID)
 	return &hook.Event{
 		ID: eventID, Tenant: tenant, Type: eventType, CreatedAt: at,
-		Body: hook.NewBody(eventID, eventType, at, []byte(data)), EndpointIDs: endpoints, ExpiresAt: at.Add(retention),
+		Body: hook.NewBody(eventID, eventType, at, []byte(data)), EndpointIDs: endpoints, Targets: len(endpoints), ExpiresAt: at.Add(retention),
 	}
 }
 
