@@ -354,3 +354,37 @@ func (w *world) run(first *hook.Message) {
 		}
 	}
 }
+
+// A queue may hand out a message twice at once. Whoever comes second to a death
+// must not acknowledge what still has to reach the dead-letter queue.
+func TestAMessageThatWasHandedOutTwiceReachesTheDeadLetterQueueAllTheSame(t *testing.T) {
+	for name, change := range map[string]func(w *world){
+		"posted too":           func(*world) {},
+		"paused meanwhile":     func(w *world) { w.endpoint.Status = hook.EndpointPaused },
+		"deleted meanwhile":    func(w *world) { w.endpoint = nil },
+		"the event is expired": func(w *world) { w.event = nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				for _, receive := range []int{4, 5} {
+					w := newWorld(t, fails503)
+					m := w.message()
+					m.Body = nil
+					w.meanwhile = func() {
+						w.rows[ref] = &hook.Delivery{Ref: ref, Rev: 1, Status: hook.Dead, MessageID: "m", Attempts: 1, GenAttempts: 1, LastAttemptID: "theirs"}
+					}
+					change(w)
+					if stays := w.deliver(m, "m", receive); receive < 5 {
+						require.False(t, stays)
+						require.Len(t, w.dead, 1)
+					} else {
+						require.True(t, stays, "the redrive policy takes it")
+						require.Empty(t, w.dead)
+						require.Contains(t, w.release, "rh-m")
+					}
+					require.Equal(t, int64(1), w.row().Rev)
+				}
+			})
+		})
+	}
+}

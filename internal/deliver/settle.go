@@ -56,6 +56,17 @@ func (d *Deliverer) backOff(ctx context.Context, j *job, at time.Time) (done boo
 	return d.copyOn(ctx, j, at, false)
 }
 
+// outdone does with the message what is left to do when the row, as it was read
+// last, leaves nothing to record: the delivery is over or goes on without it. A
+// queue can hand out a message to two at once. Where the other one has recorded
+// the death, the message is still the one to bring it to the dead-letter queue.
+func (d *Deliverer) outdone(ctx context.Context, j *job) (done bool) {
+	if unburied(j.row, j.message, j.received.MessageID) {
+		return d.bury(ctx, j)
+	}
+	return true
+}
+
 // copyOn sends a copy that comes back at the moment at, or as near to it as
 // one delay reaches, and says whether the original is done with. The original
 // stays when the copy could not be sent: the rules of Decide hold it back
@@ -118,7 +129,7 @@ func (d *Deliverer) end(ctx context.Context, j *job, status hook.Status, reason 
 		d.Log.WarnContext(ctx, "end not recorded", "delivery_id", j.message.ID(), "status", string(status), "error", err)
 		return d.deferral(ctx, j)
 	case !written:
-		return true
+		return d.outdone(ctx, j)
 	}
 	d.Log.InfoContext(ctx, "delivery ended", "delivery_id", j.message.ID(), "tenant", j.message.Tenant, "status", string(status), "reason", reason)
 	return d.settle(ctx, j, w.Delivery)
@@ -138,7 +149,9 @@ func (b *batch) hold(ctx context.Context, j *job) (done bool) {
 	case err != nil:
 		b.Log.WarnContext(ctx, "hold not recorded", "delivery_id", j.message.ID(), "error", err)
 		return b.deferral(ctx, j)
-	case written:
+	case !written:
+		return b.outdone(ctx, j)
+	default:
 		b.Log.InfoContext(ctx, "delivery held", "delivery_id", j.message.ID(), "endpoint_id", j.message.EndpointID, "tenant", j.message.Tenant,
 			"endpoint_status", string(j.endpoint.Status))
 	}
