@@ -19,8 +19,8 @@
 // day and shard of an event, and the shard of a delivery and a dead letter,
 // follow from those, so each has one place that its id names.
 //
-// The index GSI1 (keys only) holds deliveries while they are retrying, held or
-// dead:
+// The index GSI1 (keys only) holds deliveries that have a row while they are
+// queued (again), retrying, held or dead:
 //
 //	GSI1PK  T#<tenant>#EP#<ep>#<STATUS>#<shard>
 //	GSI1SK  <event>, or for the dead <time of death>#<event>

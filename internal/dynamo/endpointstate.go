@@ -42,9 +42,14 @@ func decodeState(it item) hook.EndpointState {
 }
 
 // EndpointState reads what deliveries have shown of an endpoint; the zero state
-// where that is nothing.
+// where that is nothing. Where id is empty, only NextSlot is set, to that of
+// everybody's posts together.
 func (t *Table) EndpointState(ctx context.Context, tenant, id string) (hook.EndpointState, error) {
-	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: t.name, Key: stateKey(tenant, id), ConsistentRead: aws.Bool(true)})
+	where := egressKey()
+	if id != "" {
+		where = stateKey(tenant, id)
+	}
+	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: t.name, Key: where, ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return hook.EndpointState{}, fmt.Errorf("read state of %s: %w", id, err)
 	}

@@ -48,14 +48,14 @@ func TestKeysAreTheGoldenOnes(t *testing.T) {
 	}
 }
 
-func TestTheIndexHoldsWhatIsRetryingHeldOrDead(t *testing.T) {
+func TestTheIndexHoldsWhatIsQueuedAgainRetryingHeldOrDead(t *testing.T) {
 	t.Parallel()
 	died := time.Date(2026, 11, 24, 1, 2, 3, 4_000_000, time.UTC)
 	for status, want := range map[hook.Status][2]string{
 		hook.Retrying:  {"T#acme#EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G#RETRYING#2", "01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
 		hook.Held:      {"T#acme#EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G#HELD#2", "01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
 		hook.Dead:      {"T#acme#EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G#DEAD#2", "2026-11-24T01:02:03.004Z#01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
-		hook.Queued:    {},
+		hook.Queued:    {"T#acme#EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G#QUEUED#2", "01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
 		hook.Delivered: {},
 		hook.Cancelled: {},
 	} {
