@@ -157,7 +157,9 @@ var owners = map[string][]string{
 	"github.com/aws/smithy-go":                      {"internal/dynamo", "internal/awssqs", "internal/seal"},
 	"github.com/cockroachdb/pebble":                 {"internal/localaws/store"},
 	"github.com/oklog/ulid":                         {"internal/id"},
+	"github.com/schollz/progressbar":                {"cmd/posthorn"},
 	"go.yaml.in/yaml":                               {"internal/config"},
+	"golang.org/x/term":                             {"cmd/posthorn"},
 }
 
 func TestWhatComesFromOutsideHasAnOwner(t *testing.T) {

@@ -67,11 +67,8 @@ type Reconciler struct {
 	Log         *slog.Logger
 }
 
-// DefaultOlderThan is how long nothing has to have happened to what is sent
-// again, where nothing else is said.
-const DefaultOlderThan = time.Hour
-
-// MinOlderThan is the least that it may be. A message is out of sight for at
+// MinOlderThan is the least time in which nothing has to have happened to what
+// is sent again. A message is out of sight for at
 // most 15 minutes at a time (DelaySeconds), and for a visibility timeout more
 // when who received it has died. A delivery that waits for a breaker comes back
 // 15 minutes after the breaker's own time at the latest.

@@ -223,7 +223,7 @@ func (w *world) Ready(context.Context) (n int, err error) {
 func (w *world) Send(_ context.Context, out []hook.Outgoing) []hook.Sent {
 	sent := make([]hook.Sent, len(out))
 	for i, o := range out {
-		what := ""
+		var what string
 		if o.Message != nil {
 			what = o.Message.ID()
 		} else {
