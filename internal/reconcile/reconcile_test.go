@@ -431,6 +431,26 @@ func TestARunEndsWhenNothingWorks(t *testing.T) {
 	require.Zero(t, got.Total())
 }
 
+func TestARunGoesOnWhileSomethingWorks(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for range 60 {
+		w.job(hook.Job{Kind: hook.JobReplay, Status: hook.JobRunning}, 2*time.Hour)
+	}
+	sends := 0
+	w.refuses = func(operation, _ string) error {
+		if operation == "send" {
+			if sends++; sends%2 == 0 {
+				return errFault
+			}
+		}
+		return nil
+	}
+	got := w.runs()
+	require.Equal(t, 30, got.Failed)
+	require.Equal(t, 30, got.Total())
+}
+
 func TestWhatCannotBeReadEndsTheRun(t *testing.T) {
 	t.Parallel()
 	for operation, says := range map[string]string{
