@@ -135,7 +135,7 @@ func start(t testing.TB, m mode) *system {
 	go func() {
 		ended <- localaws.Run(ctx, localaws.Options{
 			Services: s.services, Functions: functions, Queue: cfg.Queue.Main, BatchSize: cfg.Queue.BatchSize, Workers: m.workers,
-			SweepInterval: 200 * time.Millisecond, API: api, AWS: aws, Log: slog.New(slog.DiscardHandler),
+			SweepInterval: 200 * time.Millisecond, API: api, AWS: aws, Ingress: cfg.Limits.Ingress, Log: slog.New(slog.DiscardHandler),
 		})
 	}()
 	t.Cleanup(func() {
