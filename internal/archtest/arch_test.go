@@ -160,6 +160,7 @@ var owners = map[string][]string{
 	"github.com/schollz/progressbar":                {"cmd/posthorn"},
 	"go.yaml.in/yaml":                               {"internal/config"},
 	"golang.org/x/term":                             {"cmd/posthorn"},
+	"golang.org/x/time":                             {"internal/localaws/gateway"},
 }
 
 func TestWhatComesFromOutsideHasAnOwner(t *testing.T) {

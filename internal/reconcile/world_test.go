@@ -247,6 +247,10 @@ func (w *world) Event(context.Context, string, string) (*hook.Event, error) {
 	return nil, hook.ErrNotFound
 }
 
+func (w *world) Recipients(context.Context, *hook.Event) ([]string, error) { return nil, nil }
+
+func (w *world) AddRecipients(context.Context, *hook.Event, []string, time.Time) error { return nil }
+
 func (w *world) DeadLetter(context.Context, string, string) (*hook.DeadLetter, error) {
 	return nil, hook.ErrNotFound
 }

@@ -22,7 +22,7 @@ func (r *Redriver) SendUnrecorded(ctx context.Context, event *hook.Event, endpoi
 	if sent.Err != nil {
 		return fmt.Errorf("send %s once more: %w", ref.ID(), sent.Err)
 	}
-	r.note(ctx, &hook.Delivery{
+	r.noteSent(ctx, &hook.Delivery{
 		Ref: ref, EventType: event.Type, CreatedAt: event.CreatedAt, Status: hook.Queued, Rev: 1, RequeuedAt: r.now(),
 		ExpiresAt: latest(event.CreatedAt.Add(r.Retention), event.ExpiresAt, r.Now().Add(r.DeadLetters)),
 	})
@@ -51,16 +51,16 @@ func (r *Redriver) SendOn(ctx context.Context, row *hook.Delivery) error {
 		next.Rev++
 		next.RequeuedAt = r.now()
 		next.ExpiresAt = latest(row.ExpiresAt, r.Now().Add(r.DeadLetters))
-		r.note(ctx, &next)
+		r.noteSent(ctx, &next)
 	}
 	r.Log.InfoContext(ctx, "delivery sent on", "delivery_id", row.ID(), "tenant", row.Tenant, "status", string(row.Status))
 	return nil
 }
 
-// note writes a row that says when its delivery was sent again. A row that has
+// noteSent writes a row that says when its delivery was sent again. A row that has
 // changed meanwhile tells more than that. The delivery is on its way whatever
 // comes of it: without the note it may be sent once more than it need be.
-func (r *Redriver) note(ctx context.Context, row *hook.Delivery) {
+func (r *Redriver) noteSent(ctx context.Context, row *hook.Delivery) {
 	err := r.Store.SaveDelivery(ctx, hook.DeliveryWrite{Delivery: row})
 	if err != nil && !errors.Is(err, hook.ErrConflict) {
 		r.Log.WarnContext(ctx, "not noted that a delivery was sent again", "delivery_id", row.ID(), "error", err)
