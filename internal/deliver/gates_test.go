@@ -64,12 +64,26 @@ func TestOneProbeGoesThroughAndClosesTheBreaker(t *testing.T) {
 		require.Len(t, w.notices, 1)
 		require.Equal(t, hook.NoticeRecovered, w.notices[0].Type)
 		require.Equal(t, endpointID, w.notices[0].EndpointID)
+		require.Contains(t, w.notices[0].Fields, "failing_since")
 
 		require.False(t, w.deliver(w.copies[0].Message, "later", 1))
 		require.Len(t, w.copies, 3, "its time has not come")
 		time.Sleep(time.Hour)
 		require.False(t, w.deliver(w.copies[0].Message, "later", 1))
 		require.Len(t, w.posts, 2)
+	})
+}
+
+// A post that was under way when the breaker opened may succeed while it is
+// open: then nothing has been failing since a moment that could be told.
+func TestARecoveryAfterALateSuccessNamesNoMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, ok200)
+		w.state = open(0)
+		w.state.OpenUntil, w.state.FailingSince = time.Now().Add(-time.Second), time.Time{}
+		require.False(t, w.deliver(w.message(), "m", 1))
+		require.Len(t, w.notices, 1)
+		require.Equal(t, map[string]any{"endpoint_id": endpointID, "endpoint_url": w.endpoint.URL}, w.notices[0].Fields)
 	})
 }
 

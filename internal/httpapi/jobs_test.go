@@ -60,6 +60,8 @@ func TestADryRunCountsAndSendsNothing(t *testing.T) {
 	require.Equal(t, 3.0, v["matched"])
 	require.Empty(t, w.jobs)
 	require.Len(t, w.dead, 5)
+	requireJSON(t, w.do("POST", "/api/v1/dlq/replay", `{"filter":{},"dry_run":null,"limit":null,"rate":null}`), http.StatusAccepted)
+	require.Len(t, w.jobs, 1, "null stands for what is so anyway")
 }
 
 func TestReplayOfManyIsAJob(t *testing.T) {
