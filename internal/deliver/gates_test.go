@@ -245,6 +245,23 @@ func TestASlotThatHasLongPassedIsNoSlot(t *testing.T) {
 	})
 }
 
+// A message that failed comes back with the slot that its first receive has
+// used: the retry is a post of its own.
+func TestARetryTakesASlotOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, fails503, ok200)
+		w.endpoint.RateLimit = 1
+		m := w.message()
+		m.NotBefore, m.Slot, m.Hop = time.Now(), true, 1
+		require.True(t, w.deliver(m, "m", 1), "it comes back in a second")
+		require.Zero(t, w.calls["reserve"])
+		time.Sleep(time.Second)
+		require.False(t, w.deliver(m, "m", 2))
+		require.Equal(t, 1, w.calls["reserve"])
+		require.Len(t, w.posts, 2)
+	})
+}
+
 func TestTheRateOfEverybodyTogetherIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, ok200)
