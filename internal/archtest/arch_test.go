@@ -156,6 +156,7 @@ var owners = map[string][]string{
 	"github.com/aws/smithy-go":                      {"internal/dynamo", "internal/awssqs", "internal/seal"},
 	"github.com/cockroachdb/pebble":                 {"internal/localaws/store"},
 	"github.com/oklog/ulid":                         {"internal/id"},
+	"golang.org/x/time":                             {"internal/localaws/gateway"},
 	"go.yaml.in/yaml":                               {"internal/config"},
 }
 

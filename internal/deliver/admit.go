@@ -75,13 +75,14 @@ func (b *batch) throughBreaker(ctx context.Context, group []*job, now time.Time)
 		return group
 	case breaker.Probe:
 		probing := breaker.TakeProbe(s, now, e.Timeout+probeLease)
+		_, until = breaker.Look(probing, now) // for the others, and if somebody else takes it
 		taken, err := b.saveState(ctx, e, &probing, s)
 		if err == nil && taken {
 			for _, j := range group {
 				j.state = probing
 			}
 			group[0].gate.probe = true
-			b.wait(group[1:], probing.ProbeUntil)
+			b.wait(group[1:], until)
 			return group[:1]
 		}
 		if err != nil && !errors.Is(err, hook.ErrConflict) {
@@ -90,7 +91,6 @@ func (b *batch) throughBreaker(ctx context.Context, group []*job, now time.Time)
 			}
 			return nil
 		}
-		until = now.Add(e.Timeout + probeLease) // somebody else probes
 	case breaker.Wait:
 	}
 	b.wait(group, until)

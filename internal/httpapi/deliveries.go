@@ -153,11 +153,11 @@ func (a *API) delivery(ctx context.Context, ref hook.Ref) (*hook.Delivery, error
 	if err != nil {
 		return nil, err
 	}
-	targets, err := a.o.Events.AllTargets(ctx, e)
+	recipients, err := a.o.Events.Recipients(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(targets, ref.EndpointID) {
+	if !slices.Contains(recipients, ref.EndpointID) {
 		return nil, notFound("delivery")
 	}
 	return queued(e, ref.EndpointID), nil
@@ -227,11 +227,11 @@ func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	from.id, from.prefix = func(d *hook.Delivery) string { return d.EndpointID }, hook.EndpointPrefix
-	targets, err := a.o.Events.AllTargets(r.Context(), e)
+	recipients, err := a.o.Events.Recipients(r.Context(), e)
 	if err != nil {
 		return err
 	}
-	from.fetch = a.ofEvent(e, targets, f)
+	from.fetch = a.ofEvent(e, recipients, f)
 	return writeList(a, w, r, q, from)
 }
 
@@ -240,10 +240,10 @@ var statuses = []hook.Status{hook.Queued, hook.Retrying, hook.Delivered, hook.De
 // ofEvent lists the deliveries of one event: that of the newest endpoint first,
 // since they were all made at the same moment. A page starts after an
 // endpoint's id.
-func (a *API) ofEvent(e *hook.Event, targets []string, f hook.DeliveryFilter) func(context.Context, hook.Page) ([]*hook.Delivery, string, error) {
-	refs := make([]hook.Ref, 0, len(targets))
+func (a *API) ofEvent(e *hook.Event, recipients []string, f hook.DeliveryFilter) func(context.Context, hook.Page) ([]*hook.Delivery, string, error) {
+	refs := make([]hook.Ref, 0, len(recipients))
 	if (f.EventType == "" || f.EventType == e.Type) && within(e.CreatedAt, f.Since, f.Until) {
-		for _, endpoint := range targets {
+		for _, endpoint := range recipients {
 			refs = append(refs, e.Ref(endpoint))
 		}
 	}

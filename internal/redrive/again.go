@@ -15,8 +15,10 @@ import (
 type Store interface {
 	EndpointSet(ctx context.Context, tenant string) (*hook.EndpointSet, error)
 	Event(ctx context.Context, tenant, id string) (*hook.Event, error)
-	// AllTargets returns the ids of all endpoints that the event matched.
-	AllTargets(ctx context.Context, e *hook.Event) ([]string, error)
+	// Recipients returns the ids of all endpoints that the event matched or was
+	// resent to, AddRecipients notes more of the latter until a time.
+	Recipients(ctx context.Context, e *hook.Event) ([]string, error)
+	AddRecipients(ctx context.Context, e *hook.Event, endpointIDs []string, until time.Time) error
 	Deliveries(ctx context.Context, refs []hook.Ref) ([]*hook.Delivery, error)
 	SaveDelivery(ctx context.Context, w hook.DeliveryWrite) error
 	DeadLetter(ctx context.Context, tenant, id string) (*hook.DeadLetter, error)
@@ -53,11 +55,11 @@ func (r *Redriver) Retry(ctx context.Context, ref hook.Ref) error {
 		if err != nil {
 			return fmt.Errorf("retry %s: %w", ref.ID(), err)
 		}
-		targets, err := r.Store.AllTargets(ctx, event)
+		recipients, err := r.Store.Recipients(ctx, event)
 		if err != nil {
 			return fmt.Errorf("retry %s: %w", ref.ID(), err)
 		}
-		if !slices.Contains(targets, ref.EndpointID) {
+		if !slices.Contains(recipients, ref.EndpointID) {
 			return fmt.Errorf("delivery %s: %w", ref.ID(), hook.ErrNotFound)
 		}
 	}

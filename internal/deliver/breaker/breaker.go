@@ -59,10 +59,22 @@ func Look(s hook.EndpointState, now time.Time) (g Gate, until time.Time) {
 	case s.OpenUntil.After(now):
 		return Wait, s.OpenUntil
 	case s.ProbeUntil.After(now):
-		return Wait, s.ProbeUntil
+		return Wait, earlier(s.ProbeUntil, now.Add(probeLook))
 	default:
 		return Probe, time.Time{}
 	}
+}
+
+// probeLook is how long after having found a probe under way to look again: long
+// before the probe's own timeout, since most of them end within moments, and
+// what waits is to go on soon after it has succeeded.
+const probeLook = 5 * time.Second
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // TakeProbe returns the state in which a probe is under way. One that is never
