@@ -8,6 +8,7 @@
 //	data key              T#<tenant>#SEAL              KEY
 //	event                 T#<tenant>#EV#<day>#<shard>  <event>
 //	further targets       T#<tenant>#TO#<event>        <part>
+//	resent to             T#<tenant>#TO#<event>        R<shard>
 //	idempotency key       T#<tenant>#IK#<sha256>       KEY
 //	delivery              T#<tenant>#EP#<ep>#<shard>   DLV#<event>
 //	later attempt         T#<tenant>#AT#<event>#<ep>   <number>

@@ -32,6 +32,7 @@ func TestKeysAreTheGoldenOnes(t *testing.T) {
 		{"data key", dataKeyKey("acme"), "T#acme#SEAL", "KEY"},
 		{"event", eventKey("acme", goldenEvent), "T#acme#EV#20241117#2", "01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
 		{"further targets", targetsKey("acme", goldenEvent, 3), "T#acme#TO#01JCXZ5T5V8Q0R9A1B2C3D4E5F", "0003"},
+		{"resent to", recipientsKey("acme", goldenEvent, "2"), "T#acme#TO#01JCXZ5T5V8Q0R9A1B2C3D4E5F", "R2"},
 		{"idempotency key", idempotencyKey("acme", "order-1"), "T#acme#IK#0bafe22156d2698c143b86040446d366ead863ba600d5c924f3d15c786ef4057", "KEY"},
 		{"delivery", deliveryKey(ref), "T#acme#EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G#2", "DLV#01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
 		{"attempt", key(attemptsPK(ref), attemptSK(12)), "T#acme#AT#01JCXZ5T5V8Q0R9A1B2C3D4E5F#01JCXZ5T5V8Q0R9A1B2C3D4E5G", "000012"},
