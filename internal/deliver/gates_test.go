@@ -176,6 +176,23 @@ func TestAnEndpointThatOnlyFailsForDaysIsDisabled(t *testing.T) {
 	})
 }
 
+// Days of failures, and an open breaker, are of the time before it was resumed.
+func TestAnEndpointThatWasResumedBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, fails503)
+		w.state = open(time.Hour)
+		w.state.FailingSince = time.Now().Add(-121 * time.Hour)
+		w.endpoint.Epoch = 2
+		require.True(t, w.deliver(w.message(), "m", 1))
+		require.Len(t, w.posts, 1)
+		require.Empty(t, w.disabled)
+		require.Equal(t, int64(2), w.state.Epoch)
+		require.Equal(t, int64(5), w.state.Rev)
+		require.Equal(t, 1, w.state.WindowFailures)
+		require.True(t, w.state.OpenUntil.IsZero())
+	})
+}
+
 func TestGoneDisablesTheEndpointAndEndsTheDelivery(t *testing.T) {
 	gone := post.Result{StatusCode: http.StatusGone, Outcome: hook.OutcomeHTTPError, Reason: retry.Reason(http.StatusGone)}
 	for name, f := range map[string]fault{"": 0, "disabling fails": fails, "its answer is lost": answerLost} {

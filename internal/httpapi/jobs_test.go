@@ -170,6 +170,10 @@ func TestWhatADeliveryWaitsFor(t *testing.T) {
 	require.Equal(t, "backoff", waits())
 	w.states[endpoint] = hook.EndpointState{OpenUntil: start.Add(time.Second)}
 	require.Equal(t, "breaker", waits())
+	w.eps[endpoint].Epoch++
+	require.Equal(t, "backoff", waits(), "the breaker was open before the endpoint was resumed")
+	w.states[endpoint] = hook.EndpointState{OpenUntil: start.Add(time.Second), Epoch: 1}
+	require.Equal(t, "breaker", waits())
 	w.rows[ref].Status = hook.Held
 	require.Nil(t, waits(), "what is held waits for its endpoint, which its status says")
 	w.faults["state"] = failed

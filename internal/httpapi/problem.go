@@ -30,7 +30,7 @@ var (
 	kindMethodNotAllowed = kind{status: http.StatusMethodNotAllowed, code: "method_not_allowed", detail: "This path does not take this method."}
 	kindConflict         = kind{status: http.StatusConflict, code: "conflict", detail: "It was changed by somebody else at the same time. Try again."}
 	kindKeyReused        = kind{status: http.StatusConflict, code: "idempotency_key_reused", detail: "This idempotency key was used before, for another event type or payload."}
-	kindNotReplayable    = kind{status: http.StatusConflict, code: "not_replayable", detail: "This entry cannot be replayed: it is no delivery, or its endpoint or event is gone."}
+	kindNotReplayable    = kind{status: http.StatusConflict, code: "not_replayable", detail: "It cannot be sent again: its endpoint was deleted, its event has expired, or it is no delivery."}
 	kindNotCancellable   = kind{status: http.StatusConflict, code: "not_cancellable", detail: "This job cannot be cancelled: it is over, or has to be done."}
 	kindTooManySecrets   = kind{status: http.StatusConflict, code: "too_many_secrets", detail: "Five secrets sign at the moment, as many as may. Wait until one of them has expired, or rotate with an overlap of 0."}
 	kindPayloadTooLarge  = kind{status: http.StatusRequestEntityTooLarge, code: "payload_too_large", detail: "The payload is over 256 KB."}
