@@ -89,7 +89,7 @@ func (r *Redriver) Again(ctx context.Context, ref hook.Ref, row *hook.Delivery) 
 // there.
 func (r *Redriver) send(ctx context.Context, ref hook.Ref, row *hook.Delivery, event *hook.Event, gen int) error {
 	sent := r.Queue.Send(ctx, []hook.Outgoing{{Message: &hook.Message{
-		Ref: ref, EventType: event.Type, CreatedAt: event.CreatedAt, Gen: gen, Body: hook.InlineBody(event.Body),
+		Ref: ref, EventType: event.Type, CreatedAt: event.CreatedAt, Gen: gen, Body: hook.InlineBody(event.Body), Trace: event.Trace,
 	}}})[0]
 	if sent.Err != nil {
 		return fmt.Errorf("send %s again: %w", ref.ID(), sent.Err)
