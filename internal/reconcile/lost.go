@@ -84,9 +84,11 @@ const shortLine = time.Minute
 // mayWait says whether deliveries to an active endpoint may be waiting, with
 // nothing recorded of them however long: for its breaker, or for slots of a rate
 // limit. A breaker that nobody has asked for so long after its time has nobody
-// that waits for it.
-func mayWait(s hook.EndpointState, now time.Time, olderThan time.Duration) bool {
-	return later(s.OpenUntil, s.ProbeUntil).After(now.Add(-olderThan)) || s.NextSlot.Sub(now) > shortLine
+// that waits for it, and one of before the endpoint was resumed is none; epoch
+// is the endpoint's.
+func mayWait(s hook.EndpointState, epoch int64, now time.Time, olderThan time.Duration) bool {
+	open := s.Epoch >= epoch && later(s.OpenUntil, s.ProbeUntil).After(now.Add(-olderThan))
+	return open || s.NextSlot.Sub(now) > shortLine
 }
 
 func later(a, b time.Time) time.Time {

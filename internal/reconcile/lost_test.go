@@ -73,6 +73,8 @@ func TestWhatMayBeWaitingWithNothingRecorded(t *testing.T) {
 		"breaker open":                      {hook.EndpointState{OpenUntil: now.Add(time.Minute)}, true},
 		"breaker open until lately":         {hook.EndpointState{OpenUntil: lately}, true},
 		"nobody has probed for long":        {hook.EndpointState{OpenUntil: long}, false},
+		"breaker open before a resume":      {hook.EndpointState{Epoch: -1, OpenUntil: now.Add(time.Minute)}, false},
+		"slots taken ahead before a resume": {hook.EndpointState{Epoch: -1, NextSlot: now.Add(2 * time.Minute)}, true},
 		"a probe is under way":              {hook.EndpointState{OpenUntil: long, ProbeUntil: now.Add(time.Minute)}, true},
 		"a probe was lost long ago":         {hook.EndpointState{OpenUntil: long, ProbeUntil: long}, false},
 		"slots are taken far ahead":         {hook.EndpointState{NextSlot: now.Add(2 * time.Minute)}, true},
@@ -81,7 +83,8 @@ func TestWhatMayBeWaitingWithNothingRecorded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			require.Equal(t, c.want, mayWait(c.state, now, time.Hour))
+			c.state.Epoch += 4
+			require.Equal(t, c.want, mayWait(c.state, 4, now, time.Hour))
 		})
 	}
 }

@@ -26,7 +26,7 @@ func newDisaster(t *testing.T) *disaster {
 	lose := func(reason reconcile.Reason, id string) { w.lost[reason] = append(w.lost[reason], id) }
 	active, paused, gone := w.endpoint(hook.EndpointActive), w.endpoint(hook.EndpointPaused), w.gone()
 	failing, limited := w.endpoint(hook.EndpointActive), w.endpoint(hook.EndpointActive)
-	w.states[failing.ID] = hook.EndpointState{OpenUntil: noon.Add(-time.Minute)}
+	w.states[failing.ID] = hook.EndpointState{Epoch: failing.Epoch, OpenUntil: noon.Add(-time.Minute)}
 	w.states[limited.ID] = hook.EndpointState{NextSlot: noon.Add(10 * time.Hour)}
 
 	// Nothing recorded, whatever has become of the endpoint.

@@ -116,14 +116,14 @@ func (g *gates) mayWait(ctx context.Context, e *hook.Endpoint) (bool, error) {
 	if e == nil || e.Status != hook.EndpointActive {
 		return false, nil
 	}
-	everybody, err := g.ask(ctx, "", "")
+	everybody, err := g.ask(ctx, "", "", 0)
 	if everybody || err != nil {
 		return everybody, err
 	}
-	return g.ask(ctx, g.tenant, e.ID)
+	return g.ask(ctx, g.tenant, e.ID, e.Epoch)
 }
 
-func (g *gates) ask(ctx context.Context, tenant, id string) (bool, error) {
+func (g *gates) ask(ctx context.Context, tenant, id string, epoch int64) (bool, error) {
 	if waits, known := g.waits[id]; known {
 		return waits, nil
 	}
@@ -131,6 +131,6 @@ func (g *gates) ask(ctx context.Context, tenant, id string) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("read state: %w", err)
 	}
-	g.waits[id] = mayWait(s, g.Now(), g.o.OlderThan)
+	g.waits[id] = mayWait(s, epoch, g.Now(), g.o.OlderThan)
 	return g.waits[id], nil
 }

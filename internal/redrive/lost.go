@@ -17,7 +17,7 @@ import (
 func (r *Redriver) SendUnrecorded(ctx context.Context, event *hook.Event, endpointID string) error {
 	ref := event.Ref(endpointID)
 	sent := r.Queue.Send(ctx, []hook.Outgoing{{Message: &hook.Message{
-		Ref: ref, EventType: event.Type, CreatedAt: event.CreatedAt, Body: hook.InlineBody(event.Body),
+		Ref: ref, EventType: event.Type, CreatedAt: event.CreatedAt, Body: hook.InlineBody(event.Body), Trace: event.Trace,
 	}}})[0]
 	if sent.Err != nil {
 		return fmt.Errorf("send %s once more: %w", ref.ID(), sent.Err)

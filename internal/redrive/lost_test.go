@@ -16,8 +16,9 @@ func TestADeliveryOfWhichNothingIsRecordedIsSentAsItWasAtFirst(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.event.ExpiresAt = noon.Add(90 * day) // kept for longer than is configured here
+	w.event.Trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	require.NoError(t, w.r.SendUnrecorded(t.Context(), w.event, endpointID))
-	require.Equal(t, []*hook.Message{{Ref: ref, EventType: "order.created", CreatedAt: w.event.CreatedAt, Body: w.event.Body}}, w.sent)
+	require.Equal(t, []*hook.Message{{Ref: ref, EventType: "order.created", CreatedAt: w.event.CreatedAt, Body: w.event.Body, Trace: w.event.Trace}}, w.sent)
 	require.Equal(t, &hook.Delivery{
 		Ref: ref, EventType: "order.created", Status: hook.Queued, Rev: 1, RequeuedAt: noon, CreatedAt: w.event.CreatedAt, ExpiresAt: noon.Add(90 * day),
 	}, w.rows[ref])
