@@ -151,7 +151,7 @@ func (s *storm) repeat(t *rapid.T) {
 // produce has the producer send its event again.
 func (s *storm) produce(t *rapid.T) {
 	s.disturbed++
-	s.world.produce(t, s.refs()[pick(t, "delivery", len(s.lives))])
+	s.world.produce(t, s.refs()[pick(t, "delivery", len(s.lives))], true)
 }
 
 func (s *storm) sweep(t *rapid.T) {
@@ -213,7 +213,9 @@ func (s *storm) delete(t *rapid.T) {
 // redrive asks for deliveries to be sent again. Those that promised names, as
 // the answer stood when the request was made, have to get a fresh budget.
 func (s *storm) redrive(t *rapid.T, path, body string, promised func(p *process, row *hook.Delivery) bool) {
-	s.disturbed++
+	if !s.calm { // two at once send two messages of one generation
+		s.disturbed++
+	}
 	s.begun(t, s.request(s.clock(t), "POST", path, body, func(p *process, status int) {
 		for ref, row := range p.rows {
 			if good(status) && row != nil && promised(p, row) {
@@ -288,7 +290,6 @@ func (s *storm) wait(t *rapid.T) {
 // drain has everything that was begun come to its end, with nothing going wrong
 // any more, and checks what has become of it.
 func (s *storm) drain(t *rapid.T) {
-	s.draining = true
 	answer := ok200
 	if rapid.Bool().Draw(t, "nothing but failures at last") {
 		answer = no503
@@ -340,19 +341,47 @@ func (s *storm) drain(t *rapid.T) {
 	}
 }
 
-func TestOneDeliveryUnderEveryInterleaving(t *testing.T) {
-
+// storms runs a property: whatever happens, and then to the end. An action's
+// name twice makes it twice as likely.
+func storms(t *testing.T, calm bool, more map[string]func(*storm, *rapid.T), check func(*storm, *rapid.T)) {
+	t.Helper()
 	rapid.Check(t, func(t *rapid.T) {
 		rapid.SyncTest(t, func(t *rapid.T) {
-			s := &storm{world: newWorld(t)}
+			s := &storm{world: newWorld(t, calm), calm: calm}
 			defer s.close()
-			t.Repeat(map[string]func(*rapid.T){
-				"": func(t *rapid.T) { require.Empty(t, s.violations) }, "deliver": s.deliver, "deliver more": s.deliver, "deliver yet more": s.deliver, "repeat": s.repeat, "produce again": s.produce,
+			actions := map[string]func(*rapid.T){
+				"": func(t *rapid.T) { require.Empty(t, s.violations) }, "deliver": s.deliver, "deliver more": s.deliver, "deliver yet more": s.deliver,
 				"sweep": s.sweep, "pause": s.pause, "resume": s.resume, "delete": s.delete, "retry": s.retry, "replay": s.replay, "replay all": s.replayAll, "recover": s.recover, "resend": s.resend,
-				"run": s.run, "run on": s.run, "wait": s.wait, "wait more": s.wait,
-			})
+				"wait": s.wait, "wait more": s.wait,
+			}
+			for name, do := range more {
+				actions[name] = func(t *rapid.T) { do(s, t) }
+			}
+			t.Repeat(actions)
 			s.drain(t)
-			s.fine = true
+			check(s, t)
 		})
+	})
+}
+
+func TestOneDeliveryUnderEveryInterleaving(t *testing.T) {
+	storms(t, false, map[string]func(*storm, *rapid.T){
+		"repeat": (*storm).repeat, "produce again": (*storm).produce, "run": (*storm).run, "run on": (*storm).run,
+	}, func(*storm, *rapid.T) {})
+}
+
+// When nothing goes wrong and one thing happens after the other, nothing is
+// posted that is not counted, and nothing more often than its policy says.
+func TestWithoutTroubleEveryPostIsAnAttempt(t *testing.T) {
+	storms(t, true, nil, func(s *storm, t *rapid.T) {
+		require.Zero(t, s.disturbed)
+		for _, ref := range s.refs() {
+			l := s.lives[ref]
+			require.Len(t, l.posts, l.row.Attempts, "posts of %s", s.letter(ref))
+			for gen := range l.row.Gen + 1 {
+				require.LessOrEqual(t, l.count(gen, all), l.allowed, "posts of %s in generation %d", s.letter(ref), gen)
+				require.LessOrEqual(t, l.count(gen, func(p *posted) bool { return p.success }), 1, "successes of %s in generation %d", s.letter(ref), gen)
+			}
+		}
 	})
 }

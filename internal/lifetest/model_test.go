@@ -123,7 +123,6 @@ func (l *life) moves(t *rapid.T, next *hook.Delivery, newest *hook.Attempt) {
 	}
 	l.w.note("%s rev %d: %s gen %d hop %d of %s, %d attempts, %d in the generation, next at %s, entry %q",
 		l.w.letter(l.ref), next.Rev, next.Status, next.Gen, next.Hop, next.MessageID, next.Attempts, next.GenAttempts, next.NextAttemptAt.Format(time.TimeOnly), next.DeadLetterID)
-	stat(fmt.Sprintf("move %s>%s gen+%v att+%d drain=%v reason=%.12s", prev.Status, next.Status, next.Gen-prev.Gen, next.Attempts-prev.Attempts, l.w.draining, next.FailureReason))
 	l.attempted(t, prev, next, newest)
 	l.may(t, prev, next)
 }

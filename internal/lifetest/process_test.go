@@ -61,8 +61,6 @@ type process struct {
 	// process died.
 	ended func(status int)
 	batch []hook.Received // of a deliverer
-	// sentGen is the generation that it sent messages of, by delivery.
-	sentGen map[hook.Ref]int
 }
 
 // spawn starts a process.
@@ -70,7 +68,7 @@ func (w *world) spawn(what string, clock time.Duration, run func(p *process) (st
 	w.spawned++
 	p := &process{
 		w: w, number: w.spawned, what: what, clock: clock, began: time.Now(), over: make(chan struct{}),
-		rows: map[hook.Ref]*hook.Delivery{}, inactive: maps.Clone(w.inactive), sentGen: map[hook.Ref]int{},
+		rows: map[hook.Ref]*hook.Delivery{}, inactive: maps.Clone(w.inactive),
 	}
 	for ref, l := range w.lives {
 		p.rows[ref] = l.row

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
-	"strings"
 	"sync"
 	"testing/synctest"
 	"time"
@@ -39,10 +37,7 @@ type world struct {
 	// minAttempts is how few attempts open a breaker.
 	minAttempts int
 
-	draining bool
-	fine     bool
-	trace    []string
-	note     func(format string, args ...any)
+	note func(format string, args ...any)
 
 	mu      sync.Mutex
 	waiting []*call
@@ -65,18 +60,15 @@ type world struct {
 	violations  []string
 }
 
-// newWorld makes a world whose event has just been accepted.
-func newWorld(t *rapid.T) *world {
+// newWorld makes a world whose event has just been accepted. Where it is calm,
+// its messages have had no hard life.
+func newWorld(t *rapid.T, calm bool) *world {
 	w := &world{
 		note:  t.Logf,
 		lives: map[hook.Ref]*life{}, stored: map[string]*hook.Endpoint{}, deleted: map[string]bool{}, inactive: map[string]inactivity{}, owed: map[string]int{}, resumes: map[string]int{},
 		tries:       rapid.SampledFrom([]int{1, 3}).Draw(t, "tries of the SDK"),
 		minAttempts: rapid.SampledFrom([]int{2, 100}).Draw(t, "attempts that open a breaker"),
 		policy:      policy.Policy{InitialDelay: 20 * time.Second, MaxDelay: 20 * time.Minute, Multiplier: 3, MaxAttempts: 3},
-	}
-	w.note = func(f string, a ...any) {
-		t.Logf(f, a...)
-		w.trace = append(w.trace, time.Now().Format(time.TimeOnly)+" "+fmt.Sprintf(f, a...))
 	}
 	db, err := store.OpenMemory()
 	require.NoError(t, err)
@@ -111,7 +103,7 @@ func newWorld(t *rapid.T) *world {
 	w.event.EndpointIDs, w.event.Targets = w.endpoints, len(w.endpoints)
 	require.NoError(t, w.table.PutEvent(ctx, w.event))
 	for _, ref := range w.refs() {
-		w.produce(t, ref)
+		w.produce(t, ref, !calm)
 	}
 	return w
 }
@@ -157,26 +149,27 @@ func (w *world) letter(ref hook.Ref) string {
 	return string(rune('A' + slices.Index(w.endpoints, ref.EndpointID)))
 }
 
-// produce sends a delivery's message as the event's POST does; it may have had
-// a hard life already.
-func (w *world) produce(t *rapid.T, ref hook.Ref) {
+// produce sends a delivery's message as the event's POST does; where it is
+// to be hard, it may have come back already.
+func (w *world) produce(t *rapid.T, ref hook.Ref, hard bool) {
 	m := &hook.Message{Ref: ref, EventType: w.event.Type, CreatedAt: w.event.CreatedAt}
 	if rapid.Bool().Draw(t, "body in the message") {
 		m.Body = w.event.Body
 	}
-	m.Returns = []int{0, 0, deadletter.MaxReturns}[pick(t, "returns", 3)]
+	receives := 0
+	if hard {
+		m.Returns = []int{0, 0, deadletter.MaxReturns}[pick(t, "returns", 3)]
+		receives = []int{0, 0, maxReceives - 1}[pick(t, "receives", 3)]
+	}
 	raw, err := hook.EncodeMessage(m)
 	require.NoError(t, err)
 	q := w.put(string(raw), 0, false)
-	q.receives = []int{0, 0, maxReceives - 1}[pick(t, "receives", 3)]
+	q.receives = receives
 	w.disturbed += m.Returns + q.receives
 }
 
 // close ends what is still under way.
 func (w *world) close() {
-	if os.Getenv("TRACE") != "" && !w.fine {
-		os.WriteFile(os.Getenv("TRACE"), []byte(strings.Join(w.trace, "\n")), 0o644)
-	}
 	w.mu.Lock()
 	for _, p := range w.processes {
 		p.dead = true
