@@ -279,3 +279,33 @@ func FuzzFiles(f *testing.F) {
 		}
 	})
 }
+
+// Whatever a variable is set to, Load ends with a configuration or with one
+// mistake that names the variable, and never shows a key.
+func FuzzEnvironment(f *testing.F) {
+	names := []string{
+		"PORT", "HOST", "LOG_LEVEL", "POSTHORN_ALLOWED_HOSTS", "POSTHORN_ALLOW_HTTP", "POSTHORN_ALLOW_PORTS", "POSTHORN_AUTH", "POSTHORN_TABLE", "POSTHORN_QUEUE_URL", "POSTHORN_DLQ_URL",
+		"POSTHORN_SWEEP_INTERVAL", "POSTHORN_KMS_KEY_ID", "POSTHORN_SEAL_KEY", "POSTHORN_RETENTION_DAYS", "DLQ_RETENTION_DAYS", "WEBHOOK_WORKER_COUNT", "WEBHOOK_MAX_QUEUE_SIZE",
+		"RETRY_INITIAL_DELAY", "RETRY_MAX_DELAY", "RETRY_MULTIPLIER", "RETRY_MAX_ATTEMPTS", "RETRY_JITTER",
+	}
+	for i, value := range []string{"0", "-1", "1e400", "NaN", "0x1F", "443, 8443", "true", "debug", "keys", sealKey, "https://sqs.eu-central-1.amazonaws.com/123456789012/q", "arn:aws:kms:us-east-1:1:key/" + keyID, "[::1]", "a b"} {
+		f.Add(uint8(i), value)
+	}
+	f.Fuzz(func(t *testing.T, which uint8, value string) {
+		name := names[int(which)%len(names)]
+		c, err := config.Load(config.Local, config.Source{Getenv: env{name: value}.get})
+		if err == nil {
+			require.NotNil(t, c)
+			return
+		}
+		var mistakes *config.Error
+		require.ErrorAs(t, err, &mistakes)
+		for _, m := range mistakes.Mistakes {
+			require.NotEmpty(t, m.What)
+			require.Contains(t, err.Error(), name)
+			if name == "POSTHORN_SEAL_KEY" && len(value) > 20 {
+				require.NotContains(t, err.Error(), value)
+			}
+		}
+	})
+}

@@ -8,9 +8,11 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+	"unicode"
 
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"posthorn/internal/hook"
 )
@@ -88,6 +90,42 @@ func TestTheStandardLibraryVerifiesWhatIsSigned(t *testing.T) {
 			require.Error(t, verifier.VerifyIgnoringTimestamp([]byte(`{"test": 2432232315}`), h))
 		})
 	}
+}
+
+// Whatever is signed, with any secrets that an endpoint can have: the library
+// verifies it with each of them, and so does Verify, and with no other.
+func TestTheStandardLibraryVerifiesWhateverIsSigned(t *testing.T) {
+	t.Parallel()
+	whsecs := rapid.Map(rapid.SliceOfN(rapid.Byte(), 24, 64), func(key []byte) string { return "whsec_" + base64.StdEncoding.EncodeToString(key) })
+	texts := rapid.StringOfN(rapid.RuneFrom(nil, unicode.Letter, unicode.Digit, unicode.Punct), 8, 256, -1)
+	rapid.Check(t, func(t *rapid.T) {
+		values := rapid.SliceOfNDistinct(rapid.OneOf(whsecs, texts), 2, 5, rapid.ID).Draw(t, "secrets")
+		other, values := values[0], values[1:]
+		secrets := []hook.Secret{forever(values[0])}
+		for _, value := range values[1:] {
+			secrets = append(secrets, until(value, time.Hour))
+		}
+		id, sent := rapid.StringMatching(`[!-~]{1,40}`).Draw(t, "id"), rapid.SliceOf(rapid.Byte()).Draw(t, "body")
+		h := http.Header{}
+		Headers(h, secrets, id, at, sent)
+		verifies := func(value string) bool {
+			library, err := standardwebhooks.NewWebhook(value)
+			if !strings.HasPrefix(value, "whsec_") {
+				library, err = standardwebhooks.NewWebhookRaw([]byte(value)) // its UTF-8 bytes
+			}
+			require.NoError(t, err)
+			return library.VerifyIgnoringTimestamp(sent, h) == nil
+		}
+		for _, value := range values {
+			require.True(t, verifies(value), "%q", value)
+			require.NoError(t, Verify(h, sent, []string{value}, at).Standard, "%q", value)
+		}
+		require.NoError(t, Verify(h, sent, values[len(values)-1:], at).Plain, "the oldest")
+		require.False(t, verifies(other), "%q", other)
+		v := Verify(h, sent, []string{other}, at)
+		require.ErrorIs(t, v.Standard, ErrMismatch)
+		require.ErrorIs(t, v.Plain, ErrMismatch)
+	})
 }
 
 func TestRotation(t *testing.T) {

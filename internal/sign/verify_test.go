@@ -2,9 +2,11 @@ package sign
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 	"github.com/stretchr/testify/require"
 
 	"posthorn/internal/hook"
@@ -73,6 +75,41 @@ func TestVerify(t *testing.T) {
 			require.ErrorIs(t, v.Plain, tc.plain)
 			require.ErrorIs(t, v.Standard, tc.standard)
 			require.Equal(t, tc.plain == nil || tc.standard == nil, v.Valid())
+		})
+	}
+}
+
+// The vectors of the Standard Webhooks libraries' own tests, which are the same
+// in all their languages.
+func TestThePublishedVectorsAreVerified(t *testing.T) {
+	t.Parallel()
+	const (
+		valid = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+		other = "v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc="
+		v2    = "v2,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc="
+	)
+	for name, tc := range map[string]struct {
+		signature string
+		want      error
+	}{
+		"the signature":                  {valid, nil},
+		"one of several":                 {strings.Join([]string{other, v2, valid, other}, " "), nil},
+		"none of several":                {strings.Join([]string{other, v2, other}, " "), ErrMismatch},
+		"another signature":              {other, ErrMismatch},
+		"one character differs":          {"v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OA=", ErrMismatch},
+		"a part of the signature":        {valid[:10], ErrMismatch},
+		"the version alone":              {"v1,", ErrMismatch},
+		"the signature without version":  {strings.TrimPrefix(valid, "v1,"), ErrMismatch},
+		"the signature as one of v2":     {"v2" + strings.TrimPrefix(valid, "v1"), ErrMismatch},
+		"what is no signature in base64": {"v1,invalid_signature", ErrMismatch},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := http.Header{"Webhook-Id": {eventID}, "Webhook-Timestamp": {"1614265330"}, "Webhook-Signature": {tc.signature}}
+			require.ErrorIs(t, Verify(h, body, []string{whsec}, at).Standard, tc.want)
+			library, err := standardwebhooks.NewWebhook(whsec)
+			require.NoError(t, err)
+			require.Equal(t, tc.want == nil, library.VerifyIgnoringTimestamp(body, h) == nil, "the library says the same")
 		})
 	}
 }
