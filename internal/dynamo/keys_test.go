@@ -1,7 +1,14 @@
 package dynamo
 
 import (
+	"crypto/sha256"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -83,47 +90,192 @@ func ids(prefix string) *rapid.Generator[string] {
 
 func tenants() *rapid.Generator[string] { return rapid.StringMatching(`[a-z0-9_-]{1,64}`) }
 
-// Whatever is given, no two things have one key: the key can be taken apart.
-func TestDifferentThingsHaveDifferentKeys(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		all := func(n string) (string, []item) {
-			tenant := tenants().Draw(t, "tenant"+n)
-			event, endpoint, dead := ids(hook.EventPrefix).Draw(t, "event"+n), ids(hook.EndpointPrefix).Draw(t, "endpoint"+n), ids(hook.DeadLetterPrefix).Draw(t, "dead"+n)
-			number := rapid.IntRange(2, 999_999).Draw(t, "number"+n)
-			producer := rapid.StringN(1, 255, 255).Draw(t, "key"+n)
-			ref := hook.Ref{Tenant: tenant, EventID: event, EndpointID: endpoint}
-			name := strings.Join([]string{tenant, event, endpoint, dead, producer, attemptSK(number)}, "\n")
-			return name, []item{
-				endpointKey(tenant, endpoint), versionKey(tenant, number%versionStripes), dataKeyKey(tenant), eventKey(tenant, event), idempotencyKey(tenant, producer),
-				deliveryKey(ref), key(attemptsPK(ref), attemptSK(number)), deadLetterKey(tenant, dead), countersKey(number % shards), eventCountsKey(number % shards), endpointCountsKey(), apiKeyKey(ulid(event)),
-			}
+// thing is what a key is made of, whatever kind of key.
+type thing struct {
+	tenant, event, endpoint, dead, job, apiKey, producer string
+	number                                               int // at least 2
+	hour                                                 time.Time
+}
+
+func things(name string) *rapid.Generator[thing] {
+	return rapid.Custom(func(t *rapid.T) thing {
+		return thing{
+			tenant: tenants().Draw(t, "tenant"+name), event: ids(hook.EventPrefix).Draw(t, "event"+name), endpoint: ids(hook.EndpointPrefix).Draw(t, "endpoint"+name),
+			dead: ids(hook.DeadLetterPrefix).Draw(t, "dead letter"+name), job: ids(hook.JobPrefix).Draw(t, "job"+name), apiKey: ids("").Draw(t, "API key"+name),
+			producer: rapid.StringN(1, 255, 255).Draw(t, "producer's key"+name), number: rapid.IntRange(2, 9_999).Draw(t, "number"+name),
+			hour: time.Unix(rapid.Int64Range(0, 9_000_000).Draw(t, "half hour"+name)*1800, 0).UTC(),
 		}
-		_, some := all("")
-		names := make([]string, len(some))
-		for i, it := range some {
-			names[i] = keyName(it)
-		}
-		slices.Sort(names)
-		require.Len(t, slices.Compact(names), len(some), "things of one kind and another")
 	})
 }
 
-// A key names one thing alone: what it was made of can be read from it.
+// kind is a kind of key: how it is made of a thing, and what of the thing it
+// has to tell.
+type kind struct {
+	make  func(thing) item
+	tells func(thing) []string
+}
+
+// kinds are all of them, by the function that makes them.
+func kinds() map[string]kind {
+	ref := func(x thing) hook.Ref { return hook.Ref{Tenant: x.tenant, EventID: x.event, EndpointID: x.endpoint} }
+	stripe := func(x thing) string { return strconv.Itoa(x.number % versionStripes) }
+	counterShard := func(x thing) string { return strconv.Itoa(x.number % shards) }
+	return map[string]kind{
+		"endpointKey":   {func(x thing) item { return endpointKey(x.tenant, x.endpoint) }, func(x thing) []string { return []string{x.tenant, x.endpoint} }},
+		"versionKey":    {func(x thing) item { return versionKey(x.tenant, x.number%versionStripes) }, func(x thing) []string { return []string{x.tenant, stripe(x)} }},
+		"stateKey":      {func(x thing) item { return stateKey(x.tenant, x.endpoint) }, func(x thing) []string { return []string{x.tenant, x.endpoint} }},
+		"egressKey":     {func(thing) item { return egressKey() }, func(thing) []string { return nil }},
+		"jobKey":        {func(x thing) item { return jobKey(x.tenant, x.job) }, func(x thing) []string { return []string{x.tenant, x.job} }},
+		"dataKeyKey":    {func(x thing) item { return dataKeyKey(x.tenant) }, func(x thing) []string { return []string{x.tenant} }},
+		"eventKey":      {func(x thing) item { return eventKey(x.tenant, x.event) }, func(x thing) []string { return []string{x.tenant, x.event} }},
+		"targetsKey":    {func(x thing) item { return targetsKey(x.tenant, x.event, x.number) }, func(x thing) []string { return []string{x.tenant, x.event, strconv.Itoa(x.number)} }},
+		"recipientsKey": {func(x thing) item { return recipientsKey(x.tenant, x.event, counterShard(x)) }, func(x thing) []string { return []string{x.tenant, x.event, counterShard(x)} }},
+		"idempotencyKey": {func(x thing) item { return idempotencyKey(x.tenant, x.producer) }, func(x thing) []string {
+			return []string{x.tenant, fmt.Sprintf("%x", sha256.Sum256([]byte(x.producer)))}
+		}},
+		"deliveryKey": {func(x thing) item { return deliveryKey(ref(x)) }, func(x thing) []string { return []string{x.tenant, x.endpoint, x.event} }},
+		"attemptSK": {
+			func(x thing) item { return key(attemptsPK(ref(x)), attemptSK(x.number)) },
+			func(x thing) []string { return []string{x.tenant, x.event, x.endpoint, strconv.Itoa(x.number)} },
+		},
+		"deadLetterKey":       {func(x thing) item { return deadLetterKey(x.tenant, x.dead) }, func(x thing) []string { return []string{x.tenant, x.dead} }},
+		"deadLetterGrowthKey": {func(x thing) item { return deadLetterGrowthKey(x.tenant, x.hour) }, func(x thing) []string { return []string{x.tenant, x.hour.Truncate(time.Hour).Format(time.DateTime)} }},
+		"countersKey":         {func(x thing) item { return countersKey(x.number % shards) }, func(x thing) []string { return []string{counterShard(x)} }},
+		"eventCountsKey":      {func(x thing) item { return eventCountsKey(x.number % shards) }, func(x thing) []string { return []string{counterShard(x)} }},
+		"endpointCountsKey":   {func(thing) item { return endpointCountsKey() }, func(thing) []string { return nil }},
+		"apiKeyKey":           {func(x thing) item { return apiKeyKey(x.apiKey) }, func(x thing) []string { return []string{x.apiKey} }},
+	}
+}
+
+// takenApart reads from a key which kind it is and what it was made of.
+func takenApart(t require.TestingT, k item) (kind string, parts []string) {
+	pk, sk := strings.Split(getStr(k, PartitionKey), "#"), getStr(k, SortKey)
+	plain := func(text string) string { // a number without its zeros
+		n, err := strconv.Atoi(text)
+		require.NoError(t, err)
+		return strconv.Itoa(n)
+	}
+	if pk[0] != "T" {
+		switch strings.Join(pk, "#") + " " + sk {
+		case "KEYS " + sk:
+			return "apiKeyKey", []string{sk}
+		case "LIMITS EGRESS":
+			return "egressKey", nil
+		case "METRICS#ENDPOINTS COUNTERS":
+			return "endpointCountsKey", nil
+		}
+		require.Equal(t, []string{"METRICS", pk[1]}, pk)
+		return map[string]string{"COUNTERS": "countersKey", "EVENTS": "eventCountsKey"}[sk], pk[1:]
+	}
+	tenant, event := pk[1], func(i int) string { return hook.EventPrefix + pk[i] }
+	switch what := strings.Join(pk[2:min(3, len(pk))], "") + " " + strconv.Itoa(len(pk)); what {
+	case " 2":
+		return "endpointKey", []string{tenant, hook.EndpointPrefix + strings.TrimPrefix(sk, "EP#")}
+	case "VERSION 3":
+		return "versionKey", []string{tenant, sk}
+	case "SEAL 3":
+		return "dataKeyKey", []string{tenant}
+	case "JOB 3":
+		return "jobKey", []string{tenant, hook.JobPrefix + sk}
+	case "GROWTH 3":
+		hour, err := time.Parse("2006010215", sk)
+		require.NoError(t, err)
+		return "deadLetterGrowthKey", []string{tenant, hour.Format(time.DateTime)}
+	case "EP 4":
+		return "stateKey", []string{tenant, hook.EndpointPrefix + pk[3]}
+	case "EP 5":
+		return "deliveryKey", []string{tenant, hook.EndpointPrefix + pk[3], hook.EventPrefix + strings.TrimPrefix(sk, "DLV#")}
+	case "EV 5":
+		require.Equal(t, hook.IDTime(hook.EventPrefix+sk).Format("20060102"), pk[3], "its day")
+		return "eventKey", []string{tenant, hook.EventPrefix + sk}
+	case "TO 4":
+		if shard, ok := strings.CutPrefix(sk, "R"); ok {
+			return "recipientsKey", []string{tenant, event(3), shard}
+		}
+		return "targetsKey", []string{tenant, event(3), plain(sk)}
+	case "IK 4":
+		return "idempotencyKey", []string{tenant, pk[3]}
+	case "AT 5":
+		return "attemptSK", []string{tenant, event(3), hook.EndpointPrefix + pk[4], plain(sk)}
+	case "DLQ 4":
+		return "deadLetterKey", []string{tenant, hook.DeadLetterPrefix + sk}
+	default:
+		require.Fail(t, "no kind of key", "%s: %v %s", what, pk, sk)
+		return "", nil
+	}
+}
+
+// A key names one thing of one kind: both can be read from it. So no two things
+// have one key.
 func TestKeysCanBeTakenApart(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		ref := hook.Ref{Tenant: tenants().Draw(t, "tenant"), EventID: ids(hook.EventPrefix).Draw(t, "event"), EndpointID: ids(hook.EndpointPrefix).Draw(t, "endpoint")}
-		pk := strings.Split(getStr(deliveryKey(ref), PartitionKey), "#")
-		require.Equal(t, []string{"T", ref.Tenant, "EP", ulid(ref.EndpointID), pk[4]}, pk)
+		x := things("").Draw(t, "thing")
+		for name, k := range kinds() {
+			got, parts := takenApart(t, k.make(x))
+			require.Equal(t, name, got)
+			require.Equal(t, k.tells(x), parts, name)
+		}
+		ref := hook.Ref{Tenant: x.tenant, EventID: x.event, EndpointID: x.endpoint}
 		require.Equal(t, ref, refOf(ref.Tenant, ref.EndpointID, deliveryKey(ref)))
-
-		pk = strings.Split(getStr(eventKey(ref.Tenant, ref.EventID), PartitionKey), "#")
-		require.Equal(t, []string{"T", ref.Tenant, "EV", hook.IDTime(ref.EventID).Format("20060102"), pk[4]}, pk)
-		require.Contains(t, []string{"0", "1", "2", "3"}, pk[4])
-
-		require.Equal(t, []string{"T", ref.Tenant, "AT", ulid(ref.EventID), ulid(ref.EndpointID)}, strings.Split(attemptsPK(ref), "#"))
 	})
+}
+
+// Two things that have all but one part in common have the same keys where that
+// part is not told, and other keys where it is.
+func TestDifferentThingsHaveDifferentKeys(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		x, other := things("").Draw(t, "thing"), things(" of the other").Draw(t, "other")
+		y := x
+		switch rapid.IntRange(0, 8).Draw(t, "what differs") {
+		case 0:
+			y.tenant = other.tenant
+		case 1:
+			y.event = other.event
+		case 2:
+			y.endpoint = other.endpoint
+		case 3:
+			y.dead = other.dead
+		case 4:
+			y.job = other.job
+		case 5:
+			y.apiKey = other.apiKey
+		case 6:
+			y.producer = other.producer
+		case 7:
+			y.number = other.number
+		case 8:
+			y.hour = other.hour
+		}
+		names := map[string]string{}
+		for name, k := range kinds() {
+			a, b := keyName(k.make(x)), keyName(k.make(y))
+			require.Equal(t, slices.Equal(k.tells(x), k.tells(y)), a == b, "%s: %s and %s", name, a, b)
+			for _, n := range slices.Compact([]string{a, b}) {
+				require.Empty(t, names[n], "%s and %s have one key", names[n], name)
+				names[n] = name
+			}
+		}
+	})
+}
+
+// What makes a key in keys.go is among the kinds.
+func TestEveryKindOfKeyIsHeld(t *testing.T) {
+	t.Parallel()
+	file, err := parser.ParseFile(token.NewFileSet(), "keys.go", nil, 0)
+	require.NoError(t, err)
+	found := []string{"attemptSK"} // whose partition is that of all attempts
+	for _, d := range file.Decls {
+		f, ok := d.(*ast.FuncDecl)
+		if !ok || f.Name.Name == "key" || f.Type.Results == nil {
+			continue
+		}
+		if result, ok := f.Type.Results.List[0].Type.(*ast.Ident); ok && result.Name == "item" {
+			found = append(found, f.Name.Name)
+		}
+	}
+	require.ElementsMatch(t, found, slices.Collect(maps.Keys(kinds())))
 }
 
 // The ids of one request's events differ in their lowest seven bits alone.
