@@ -27,6 +27,7 @@ MAX_BOOTSTRAP := 12582912
 PARALLEL ?= 8
 
 FUZZTIME ?= 10s
+CHECKS ?= 1000
 BENCH ?= .
 ARGS ?=
 
@@ -79,6 +80,13 @@ fmt-check: ## Name the files that are not formatted, and fail if there are any
 .PHONY: lint
 lint: ## Run the linters
 	$(TOOL) golangci-lint run --allow-parallel-runners ./...
+
+.PHONY: properties
+properties: ## Run the property tests with CHECKS (1000) cases each; make test has 100
+	@for dir in $$(grep -rl --include='*_test.go' 'rapid\.Check(' cmd functions internal | xargs -n 1 dirname | sort -u); do \
+		tests=$$(awk '/^func Test/ { sub(/\(.*/, "", $$2); name = $$2 } /rapid\.Check\(/ { print name }' $$dir/*_test.go | sort -u | paste -s -d '|' -); \
+		$(GO) test -count 1 -run "^($$tests)\$$" ./$$dir -rapid.checks=$(CHECKS) || exit 1; \
+	done
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)

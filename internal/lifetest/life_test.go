@@ -341,11 +341,10 @@ func (s *storm) drain(t *rapid.T) {
 	}
 }
 
-// storms runs a property: whatever happens, and then to the end. An action's
-// name twice makes it twice as likely.
-func storms(t *testing.T, calm bool, more map[string]func(*storm, *rapid.T), check func(*storm, *rapid.T)) {
-	t.Helper()
-	rapid.Check(t, func(t *rapid.T) {
+// storms is a property: whatever happens, and then to the end. An action's name
+// twice makes it twice as likely.
+func storms(calm bool, more map[string]func(*storm, *rapid.T), check func(*storm, *rapid.T)) func(*rapid.T) {
+	return func(t *rapid.T) {
 		rapid.SyncTest(t, func(t *rapid.T) {
 			s := &storm{world: newWorld(t, calm), calm: calm}
 			defer s.close()
@@ -361,19 +360,21 @@ func storms(t *testing.T, calm bool, more map[string]func(*storm, *rapid.T), che
 			s.drain(t)
 			check(s, t)
 		})
-	})
+	}
 }
 
+// Whatever happens to whatever call of whoever: each post was allowed, each
+// change of the row has its reason, and in the end nothing is lost.
 func TestOneDeliveryUnderEveryInterleaving(t *testing.T) {
-	storms(t, false, map[string]func(*storm, *rapid.T){
+	rapid.Check(t, storms(false, map[string]func(*storm, *rapid.T){
 		"repeat": (*storm).repeat, "produce again": (*storm).produce, "run": (*storm).run, "run on": (*storm).run,
-	}, func(*storm, *rapid.T) {})
+	}, func(*storm, *rapid.T) {}))
 }
 
 // When nothing goes wrong and one thing happens after the other, nothing is
 // posted that is not counted, and nothing more often than its policy says.
 func TestWithoutTroubleEveryPostIsAnAttempt(t *testing.T) {
-	storms(t, true, nil, func(s *storm, t *rapid.T) {
+	rapid.Check(t, storms(true, nil, func(s *storm, t *rapid.T) {
 		require.Zero(t, s.disturbed)
 		for _, ref := range s.refs() {
 			l := s.lives[ref]
@@ -383,5 +384,5 @@ func TestWithoutTroubleEveryPostIsAnAttempt(t *testing.T) {
 				require.LessOrEqual(t, l.count(gen, func(p *posted) bool { return p.success }), 1, "successes of %s in generation %d", s.letter(ref), gen)
 			}
 		}
-	})
+	}))
 }
