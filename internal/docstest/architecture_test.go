@@ -47,7 +47,7 @@ func TestEveryPromiseNamesATest(t *testing.T) {
 	require.Greater(t, len(promises), 7)
 	for _, row := range promises {
 		require.True(t, strings.HasPrefix(row[0], "**"), row[0])
-		require.Regexp(t, "^`[a-z0-9]+\\.Test[A-Z]\\w*`(, `[a-z0-9]+\\.Test[A-Z]\\w*`)*$", row[1], row[0])
+		require.Regexp(t, "^`[a-z0-9]+\\.(Test|Fuzz)[A-Z]\\w*`(, `[a-z0-9]+\\.(Test|Fuzz)[A-Z]\\w*`)*$", row[1], row[0])
 	}
 }
 
