@@ -57,7 +57,7 @@ func TestABrokenEndpointIsLeftAloneUntilAProbeSucceeds(t *testing.T) {
 func TestWhatIsOverTheRateWaitsForItsSlot(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, s *system) {
-		const rate, events = 10, 30
+		const rate, events = 2, 16
 		s.register(map[string]any{"secret": secret, "url": s.receiver.url("/limited"), "events": []string{"slow.*"}, "rate_limit": rate})
 		s.register(map[string]any{"secret": secret, "url": s.receiver.url("/free"), "events": []string{"quick.*"}})
 		limited := s.emitAtOnce("slow.now", events)

@@ -195,7 +195,7 @@ func TestSlowAnswersCountAsReceivedWhenTheRequestCame(t *testing.T) {
 
 func TestSlowAnswersThatTheServerDoesNotWaitForAreNoDeliveries(t *testing.T) {
 	t.Parallel()
-	fake := &fakePosthorn{patience: 20 * time.Millisecond, tries: 2}
+	fake := &fakePosthorn{patience: time.Second, tries: 2}
 	o := runOptions(fake.start(t), 4)
 	o.Behaviour.Slow = time.Hour
 	r := mustRun(t, o)
