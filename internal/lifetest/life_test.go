@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,8 +56,8 @@ func (s *storm) room(t *rapid.T) {
 }
 
 // begun says how a process that was just started goes on: to its end, or up to
-// a call that goes wrong, or not yet.
-func (s *storm) begun(t *rapid.T, p *process) { s.goOn(t, p, 3) }
+// a call that goes wrong, or to where it posts or writes a row, or not yet.
+func (s *storm) begun(t *rapid.T, p *process) { s.goOn(t, p, 4) }
 
 // goOn takes a process further. The last of ways leaves it as it is.
 func (s *storm) goOn(t *rapid.T, p *process, ways int) {
@@ -70,6 +71,22 @@ func (s *storm) goOn(t *rapid.T, p *process, ways int) {
 	case 1:
 		s.step(t, p, pick(t, "good calls", 10), made)
 		s.step(t, p, 1, []fate{made, failed, lost, diedBefore, diedAfter}[pick(t, "fate", 5)])
+	case 2:
+		s.halfWay(t, p)
+	}
+}
+
+// halfWay takes a process to its next post, or to its next write of a row: what
+// happens meanwhile is what it has not seen.
+func (s *storm) halfWay(t *rapid.T, p *process) {
+	for n := 0; ; n++ {
+		s.step(t, p, 1, made)
+		waits := slices.ContainsFunc(s.calls(), func(c *call) bool {
+			return c.p == p && (c.post || c.writes() && strings.Contains(c.name, "row"))
+		})
+		if waits || n == 30 {
+			return
+		}
 	}
 }
 
@@ -146,6 +163,43 @@ func (s *storm) repeat(t *rapid.T) {
 	}
 	s.disturbed++
 	s.begun(t, s.world.deliver(s.clock(t), []hook.Received{flying[pick(t, "message", len(flying))].received()}))
+}
+
+// race has one message delivered twice at once: two posts are under way, and
+// either may be recorded first.
+func (s *storm) race(t *rapid.T) {
+	if len(s.running()) > 0 {
+		t.Skip("enough is under way")
+	}
+	var waiting []*queued
+	for _, q := range s.ready(false) {
+		if q.parcel.Delivery != nil && q.receives < maxReceives {
+			waiting = append(waiting, q)
+		}
+	}
+	if len(waiting) == 0 {
+		t.Skip("nothing to receive")
+	}
+	s.disturbed++
+	q := waiting[pick(t, "message", len(waiting))]
+	received := s.receive([]*queued{q}, visibility)
+	first, second := s.world.deliver(0, received), s.world.deliver(0, received)
+	s.halfWay(t, first)
+	s.halfWay(t, second)
+	if rapid.Bool().Draw(t, "the second is faster") {
+		first, second = second, first
+	}
+	if rapid.Bool().Draw(t, "one of them goes wrong") {
+		s.goOn(t, first, 2)
+		s.goOn(t, second, 2)
+		return
+	}
+	answers := [][2]post.Result{{no410, ok200}, {no503, ok200}, {ok200, no503}, {ok200, ok200}}[pick(t, "answers", 4)]
+	s.finish(t, first, func() post.Result { return answers[0] })
+	if len(s.ready(true)) > 0 && rapid.Bool().Draw(t, "swept in between") {
+		s.finish(t, s.world.sweep(0), func() post.Result { return ok200 })
+	}
+	s.finish(t, second, func() post.Result { return answers[1] })
 }
 
 // produce has the producer send its event again.
@@ -272,7 +326,7 @@ func (s *storm) run(t *rapid.T) {
 	}
 	p := running[pick(t, "process", len(running))]
 	s.note("process %d goes on", p.number)
-	s.goOn(t, p, 2)
+	s.goOn(t, p, 3)
 }
 
 // wait lets time pass.
@@ -367,7 +421,7 @@ func storms(calm bool, more map[string]func(*storm, *rapid.T), check func(*storm
 // change of the row has its reason, and in the end nothing is lost.
 func TestOneDeliveryUnderEveryInterleaving(t *testing.T) {
 	rapid.Check(t, storms(false, map[string]func(*storm, *rapid.T){
-		"repeat": (*storm).repeat, "produce again": (*storm).produce, "run": (*storm).run, "run on": (*storm).run,
+		"repeat": (*storm).repeat, "race": (*storm).race, "produce again": (*storm).produce, "run": (*storm).run, "run on": (*storm).run,
 	}, func(*storm, *rapid.T) {}))
 }
 
