@@ -32,13 +32,15 @@ type path struct {
 type way struct {
 	name   string
 	mode   faultwire.Mode
+	calls  int  // so many calls fail from there on, of the operation; 0: this one
 	once   bool // the SDK's first retry succeeds
 	kill   bool // the environment dies when it has made the call
 	writes bool // it says something of writes alone: a read whose answer is lost is one that failed
 }
 
 var ways = []way{
-	{name: "failed", mode: faultwire.FailBefore},
+	// For long enough that whoever tries again, beside the SDK, gives up.
+	{name: "failed", mode: faultwire.FailBefore, calls: 8},
 	{name: "applied, answer lost", mode: faultwire.LoseAnswer, writes: true},
 	{name: "applied, answer lost once", mode: faultwire.LoseAnswer, once: true, writes: true},
 	{name: "throttled", mode: faultwire.Throttle},
@@ -136,13 +138,13 @@ func calls(t *testing.T, p path) (made []place) {
 func walkWith(t *testing.T, p path, f fault) (met bool) {
 	a := begin(t, p)
 	defer a.close()
-	a.ledger.faults = 1
+	a.ledger.faults = max(f.calls, 1)
 	for _, fn := range a.functions() {
 		if fn.name != f.function {
 			continue
 		}
 		fn.faults.Add(faultwire.Fault{
-			Operation: f.operation, Call: f.call, Mode: f.mode, Whole: !f.once,
+			Operation: f.operation, Call: f.call, Times: f.calls, Mode: f.mode, Whole: !f.once,
 			Struck: func(r *http.Request) {
 				met = true
 				if f.kill {

@@ -405,11 +405,9 @@ var paths = []path{
 	},
 	{
 		name: "send back what crashes have brought to the dead letters",
-		given: func(a *account) {
-			a.register(map[string]any{})
-		},
+		given: func(a *account) { a.register(map[string]any{}) },
 		when: func(a *account) func() {
-			a.deliver.faults.Add(faultwire.Fault{Operation: "BatchGetItem", Call: 2, Times: maxAttempts, Struck: kill})
+			a.deliver.faults.Add(faultwire.Fault{Operation: "BatchGetItem", Times: a.cfg.Queue.MaxReceiveCount, Struck: kill})
 			a.acknowledged("delivered", a.insist("POST", "/api/v1/events", event("order.created"), accepted, "Idempotency-Key", "one").deliveries()...)
 			return nil
 		},
