@@ -139,7 +139,7 @@ func runLocal(ctx context.Context, cfg *config.Config, log *slog.Logger, banner 
 	return localaws.Run(ctx, localaws.Options{
 		Services: services, Functions: inProcess(app),
 		Queue: cfg.Queue.Main, BatchSize: cfg.Queue.BatchSize, Workers: cfg.Queue.Workers, DeliverTimeout: deliverTimeout,
-		SweepInterval: cfg.SweepInterval, API: api, AWS: aws, AllowedHosts: hosts, Log: log,
+		SweepInterval: cfg.SweepInterval, API: api, AWS: aws, Ingress: cfg.Limits.Ingress, AllowedHosts: hosts, Log: log,
 	})
 }
 

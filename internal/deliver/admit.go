@@ -75,13 +75,14 @@ func (b *batch) throughBreaker(ctx context.Context, group []*job, now time.Time)
 		return group
 	case breaker.Probe:
 		probing := breaker.TakeProbe(s, now, e.Timeout+probeLease)
+		_, until = breaker.Look(probing, now) // for the others, and if somebody else takes it
 		taken, err := b.saveState(ctx, e, &probing, s)
 		if err == nil && taken {
 			for _, j := range group {
 				j.state = probing
 			}
 			group[0].gate.probe = true
-			b.wait(group[1:], probing.ProbeUntil)
+			b.wait(group[1:], until)
 			return group[:1]
 		}
 		if err != nil && !errors.Is(err, hook.ErrConflict) {
@@ -90,7 +91,6 @@ func (b *batch) throughBreaker(ctx context.Context, group []*job, now time.Time)
 			}
 			return nil
 		}
-		until = now.Add(e.Timeout + probeLease) // somebody else probes
 	case breaker.Wait:
 	}
 	b.wait(group, until)
@@ -111,12 +111,19 @@ func (b *batch) wait(group []*job, until time.Time) {
 // waited would come at once.
 const slotGrace = 3 * time.Second
 
+// hasSlot says whether the message has come for the slot that is reserved for
+// it. The slot is that of its first receive: who comes back after a failure is
+// posted once more.
+func (j *job) hasSlot(now time.Time) bool {
+	return j.message.Slot && j.received.ReceiveCount == 1 && now.Sub(j.message.NotBefore) < slotGrace
+}
+
 // throughLimit reserves slots for those jobs that have none, and makes those
 // wait whose slot is still to come.
 func (b *batch) throughLimit(ctx context.Context, group []*job, now time.Time, tenant, id string, rate float64) {
 	var asking []*job
 	for _, j := range group {
-		if m := j.message; j.gate.err == nil && !(m.Slot && now.Sub(m.NotBefore) < slotGrace) {
+		if j.gate.err == nil && !j.hasSlot(now) {
 			asking = append(asking, j)
 		}
 	}

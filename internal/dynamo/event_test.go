@@ -66,6 +66,46 @@ func TestAnEventRemembersAllThatItMatched(t *testing.T) {
 	}
 }
 
+func TestWhoAnEventIsResentToIsAmongItsRecipients(t *testing.T) {
+	t.Parallel()
+	for _, n := range []int{0, 3, 1100} {
+		w := setup(t)
+		e := w.event("order.created", `{}`, manyIDs(w, n)...)
+		w.put(e)
+		all, err := w.Recipients(w.ctx(), e)
+		require.NoError(t, err)
+		require.Equal(t, e.EndpointIDs, all)
+		more := manyIDs(w, 250)
+		require.NoError(t, w.AddRecipients(w.ctx(), e, more[:200], e.ExpiresAt))
+		require.NoError(t, w.AddRecipients(w.ctx(), e, more[100:], e.ExpiresAt))
+		require.NoError(t, w.AddRecipients(w.ctx(), e, e.EndpointIDs[:min(n, 2)], e.ExpiresAt))
+		all, err = w.Recipients(w.ctx(), e)
+		require.NoError(t, err)
+		require.Equal(t, append(slices.Clone(e.EndpointIDs), more...), all)
+		matched, err := w.AllTargets(w.ctx(), e)
+		require.NoError(t, err)
+		require.Equal(t, e.EndpointIDs, matched, "what it matched is what it was")
+	}
+}
+
+func TestRecipientsUnderFaults(t *testing.T) {
+	t.Parallel()
+	underFaults(t, "UpdateItem", func(t *testing.T, w *world, _ fault) (func() error, func(bool)) {
+		e := w.event("a", `{}`)
+		w.put(e)
+		more := manyIDs(w, 1)
+		return func() error { return w.AddRecipients(w.ctx(), e, more, e.ExpiresAt) }, func(done bool) {
+			all, err := w.Recipients(w.ctx(), e)
+			require.NoError(t, err)
+			if done {
+				require.Equal(t, more, all)
+			} else {
+				require.Empty(t, all)
+			}
+		}
+	})
+}
+
 // The targets are stored before their event: whoever finds the event finds them.
 func TestAWideEventUnderFaults(t *testing.T) {
 	t.Parallel()

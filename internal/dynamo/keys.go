@@ -83,7 +83,17 @@ func eventKey(tenant, id string) item {
 // targetsKey is where the n-th part of the endpoints is kept that an event
 // matched beyond the first ones.
 func targetsKey(tenant, id string, n int) item {
-	return key("T#"+tenant+"#TO#"+ulid(id), fmt.Sprintf("%04d", n))
+	return key(targetsPK(tenant, id), fmt.Sprintf("%04d", n))
+}
+
+func targetsPK(tenant, id string) string { return "T#" + tenant + "#TO#" + ulid(id) }
+
+const recipientsSKPrefix = "R"
+
+// recipientsKey is where those endpoints are kept that an event did not match
+// and was resent to.
+func recipientsKey(tenant, id, shard string) item {
+	return key(targetsPK(tenant, id), recipientsSKPrefix+shard)
 }
 
 func idempotencyKey(tenant, producerKey string) item {
@@ -112,7 +122,7 @@ func indexPK(tenant, endpointID string, status hook.Status, shard string) string
 func indexKeys(d *hook.Delivery) (pk, sk string, ok bool) {
 	pk = indexPK(d.Tenant, d.EndpointID, d.Status, shard(ulid(d.EventID)))
 	switch d.Status {
-	case hook.Retrying, hook.Held:
+	case hook.Queued, hook.Retrying, hook.Held:
 		return pk, ulid(d.EventID), true
 	case hook.Dead:
 		return pk, hook.FormatTime(d.CompletedAt) + "#" + ulid(d.EventID), true

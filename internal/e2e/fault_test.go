@@ -37,7 +37,7 @@ func TestFaultsOnTheWire(t *testing.T) {
 				s := start(t, mode{name: "faulty", workers: 64, visibility: 2 * time.Second, start: func(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions {
 					client, transport := faultwire.Wrap(inproc.Client(s.services))
 					wire = transport
-					return onClient(t, client, cfg, awsURL, time.Now)
+					return onClient(t, s, client, cfg, awsURL, time.Now)
 				}})
 				s.receiver.answer(http.StatusServiceUnavailable)
 				one := 1
@@ -98,7 +98,7 @@ func (s *system) insist(method, path string, body any, status int, header ...str
 func (s *system) peek(path string) map[string]any {
 	a, err := request(context.Background(), "GET", s.url+path, nil)
 	if err != nil || a.status != http.StatusOK {
-		return map[string]any{"queue": map[string]any{}, "dlq": map[string]any{}}
+		return map[string]any{"queue": map[string]any{}, "dlq": map[string]any{}, "deliveries": map[string]any{}}
 	}
 	return a.body
 }

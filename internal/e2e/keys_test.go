@@ -47,7 +47,7 @@ func (s *system) as(key, method, path string, body any) answer {
 // for its administrator.
 func asking(t *testing.T, story func(t *testing.T, s *system)) {
 	for _, m := range modes {
-		m.asksForKeys = true
+		m.env = map[string]string{"POSTHORN_AUTH": "keys"}
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t, m)
@@ -182,7 +182,7 @@ func TestATenantSeesNothingOfAnother(t *testing.T) {
 func TestARevokedKeyStops(t *testing.T) {
 	t.Parallel()
 	m := modes[0] // whose clock can be moved
-	m.asksForKeys = true
+	m.env = map[string]string{"POSTHORN_AUTH": "keys"}
 	s := start(t, m)
 	s.key = s.keys("create", "--role", "admin")
 	post := func(key string) int { return s.as(key, "POST", "/api/v1/events", anyEvent).status }

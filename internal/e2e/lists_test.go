@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -42,10 +43,16 @@ func TestListsPageByPage(t *testing.T) {
 // ids reads a list two at a time.
 func (s *system) ids(path, field string) []string {
 	s.t.Helper()
+	return s.pages(path, field, 2)
+}
+
+// pages reads a list so many at a time.
+func (s *system) pages(path, field string, limit int) []string {
+	s.t.Helper()
 	u, err := url.Parse(path)
 	require.NoError(s.t, err)
 	query := u.Query()
-	query.Set("limit", "2")
+	query.Set("limit", strconv.Itoa(limit))
 	ids := []string{}
 	for pages := 0; ; pages++ {
 		require.Less(s.t, pages, 100, "the list does not end")
@@ -53,7 +60,7 @@ func (s *system) ids(path, field string) []string {
 		a := s.call("GET", u.String(), nil)
 		require.Equal(s.t, http.StatusOK, a.status, a.body)
 		data := a.body["data"].([]any)
-		require.LessOrEqual(s.t, len(data), 2)
+		require.LessOrEqual(s.t, len(data), limit)
 		for _, d := range data {
 			ids = append(ids, d.(map[string]any)[field].(string))
 		}

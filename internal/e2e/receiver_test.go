@@ -26,14 +26,18 @@ type receiver struct {
 	status  int
 	got     []received
 	bad     []string
-	hanging int           // requests to /hang that have no answer yet
-	unhang  chan struct{} // closed: they are answered
+	secrets []string       // of the endpoints, beside secret
+	answers map[string]int // a path's own status
+	retryIn string         // Retry-After of what fails
+	hanging int            // requests to /hang that have no answer yet
+	unhang  chan struct{}  // closed: they are answered
 }
 
 type received struct {
 	header http.Header
 	body   string
 	path   string
+	at     time.Time
 }
 
 func newReceiver(t testing.TB) *receiver {
@@ -60,6 +64,35 @@ func (r *receiver) answer(status int) {
 	r.status = status
 }
 
+// answerAt lets further requests of a path be answered with status.
+func (r *receiver) answerAt(path string, status int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.answers == nil {
+		r.answers = map[string]int{}
+	}
+	r.answers[path] = status
+}
+
+// knows lets what is signed with another secret pass too.
+func (r *receiver) knows(secret string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.secrets = append(r.secrets, secret)
+}
+
+// at returns what came to a path so far.
+func (r *receiver) at(t *testing.T, path string) []received {
+	t.Helper()
+	var got []received
+	for _, g := range r.received(t) {
+		if g.path == path {
+			got = append(got, g)
+		}
+	}
+	return got
+}
+
 // hangs says how many requests to /hang have no answer yet.
 func (r *receiver) hangs() int {
 	r.mu.Lock()
@@ -82,14 +115,21 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch v := sign.Verify(req.Header, body, []string{secret}, time.Now()); {
+	switch v := sign.Verify(req.Header, body, append([]string{secret}, r.secrets...), time.Now()); {
 	case err != nil:
 		r.bad = append(r.bad, err.Error())
 	case v.Plain != nil || v.Standard != nil:
 		r.bad = append(r.bad, fmt.Sprintf("signature: %v, %v", v.Plain, v.Standard))
 	}
-	r.got = append(r.got, received{header: req.Header, body: string(body), path: req.URL.Path})
-	w.WriteHeader(r.status)
+	r.got = append(r.got, received{header: req.Header, body: string(body), path: req.URL.Path, at: time.Now()})
+	status, ok := r.answers[req.URL.Path]
+	if !ok {
+		status = r.status
+	}
+	if status >= http.StatusBadRequest && r.retryIn != "" {
+		w.Header().Set("Retry-After", r.retryIn)
+	}
+	w.WriteHeader(status)
 }
 
 // received returns what came so far, after checking that all of it was signed.

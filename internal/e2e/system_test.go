@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -70,6 +72,8 @@ type system struct {
 	aws      net.Listener // of SQS and DynamoDB
 	env      map[string]string
 	services *localaws.Services
+	dir      string  // of what the services keep
+	log      *logged // by the functions
 	receiver *receiver
 	key      string       // the API key of call; empty: none
 	ahead    atomic.Int64 // nanoseconds that the API's clock is ahead, in process
@@ -80,9 +84,9 @@ type mode struct {
 	name    string
 	workers int // messages in the deliver function at once: no more batches than it has environments
 	// visibility timeout of the queue; 0: as configured
-	visibility  time.Duration
-	asksForKeys bool
-	start       func(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions
+	visibility time.Duration
+	env        map[string]string // over that of all systems
+	start      func(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions
 }
 
 const environments = 4 // of each function, when they are real processes
@@ -91,6 +95,13 @@ var modes = []mode{{name: "in process", workers: 64, start: inProcess}, {name: "
 
 // everywhere runs a story in each mode.
 func everywhere(t *testing.T, story func(t *testing.T, s *system)) {
+	t.Helper()
+	each(t, modes, story)
+}
+
+// each runs a story in each of these modes.
+func each(t *testing.T, modes []mode, story func(t *testing.T, s *system)) {
+	t.Helper()
 	for _, m := range modes {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
@@ -110,19 +121,24 @@ func environment(port string) map[string]string {
 
 func start(t testing.TB, m mode) *system {
 	t.Helper()
-	s := &system{t: t, receiver: newReceiver(t)}
+	s := &system{t: t, receiver: newReceiver(t), dir: t.TempDir(), log: &logged{}}
 	s.env = environment(s.receiver.port())
-	if m.asksForKeys {
-		s.env["POSTHORN_AUTH"] = "keys"
-	}
+	maps.Copy(s.env, m.env)
 	cfg, err := config.Load(config.Local, config.Source{Getenv: func(name string) string { return s.env[name] }})
 	require.NoError(t, err)
 	if m.visibility > 0 {
 		cfg.Queue.Visibility = m.visibility
 	}
-	s.services, err = localaws.Open(t.TempDir())
+	s.services, err = localaws.Open(s.dir)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.services.Close()) })
+	t.Cleanup(func() {
+		require.NoError(t, s.services.Close())
+		text := s.log.String()
+		if t.Failed() {
+			t.Logf("the end of the log:\n%s", text[max(0, len(text)-8000):])
+		}
+		require.NotContains(t, text, secret, "a secret in the log")
+	})
 
 	api, aws := listen(t), listen(t)
 	awsURL := "http://" + aws.Addr().String()
@@ -135,7 +151,7 @@ func start(t testing.TB, m mode) *system {
 	go func() {
 		ended <- localaws.Run(ctx, localaws.Options{
 			Services: s.services, Functions: functions, Queue: cfg.Queue.Main, BatchSize: cfg.Queue.BatchSize, Workers: m.workers,
-			SweepInterval: 200 * time.Millisecond, API: api, AWS: aws, Log: slog.New(slog.DiscardHandler),
+			SweepInterval: 200 * time.Millisecond, API: api, AWS: aws, Ingress: cfg.Limits.Ingress, Log: slog.New(slog.DiscardHandler),
 		})
 	}()
 	t.Cleanup(func() {
@@ -145,6 +161,24 @@ func start(t testing.TB, m mode) *system {
 	return s
 }
 
+// logged is what was logged.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 func listen(t testing.TB) net.Listener {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -152,15 +186,32 @@ func listen(t testing.TB) net.Listener {
 }
 
 func inProcess(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions {
-	return onClient(t, inproc.Client(s.services), cfg, awsURL, func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) })
+	return onClient(t, s, inproc.Client(s.services), cfg, awsURL, func() time.Time { return time.Now().Add(time.Duration(s.ahead.Load())) })
+}
+
+// configured adds a webhooks.yaml to the environment of the modes.
+func configured(t *testing.T, yaml string, modes ...mode) []mode {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "webhooks.yaml"), []byte(yaml), 0o600))
+	modes = slices.Clone(modes)
+	for i := range modes {
+		modes[i].env = map[string]string{"POSTHORN_CONFIG_DIR": dir}
+	}
+	return modes
+}
+
+// patiently are the modes without a breaker that opens within a test.
+func patiently(t *testing.T) []mode {
+	return configured(t, "breaker: {min_attempts: 1000000}", modes...)
 }
 
 // onClient is the functions in the process, on services behind client; the API
 // goes by the clock now.
-func onClient(t testing.TB, client *http.Client, cfg *config.Config, awsURL string, now func() time.Time) localaws.Functions {
+func onClient(t testing.TB, s *system, client *http.Client, cfg *config.Config, awsURL string, now func() time.Time) localaws.Functions {
 	own := *cfg
 	own.Seal.Key = bytes.Repeat([]byte{7}, seal.KeySize)
-	app, err := wire.New(&own, wire.Local(client, awsURL), slog.New(slog.DiscardHandler))
+	app, err := wire.New(&own, wire.Local(client, awsURL), slog.New(slog.NewJSONHandler(s.log, nil)))
 	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	var counting sync.WaitGroup
@@ -194,7 +245,7 @@ func bootstraps(t testing.TB, s *system, cfg *config.Config, awsURL string) loca
 	function := func(name string, timeout time.Duration, max int) func(context.Context, []byte) ([]byte, error) {
 		f, err := runtimeapi.New(runtimeapi.Options{
 			Name: name, Path: filepath.Join(bin, name, "bootstrap"), Env: env, Timeout: timeout, MaxConcurrency: max, MemoryMB: 256,
-			Stderr: os.Stderr,
+			Stdout: s.log, Stderr: s.log,
 		})
 		require.NoError(t, err)
 		t.Cleanup(f.Close)

@@ -72,10 +72,14 @@ func (a *API) waitingFor(ctx context.Context, d *hook.Delivery) (text, error) {
 	}
 	now := a.o.Now()
 	state, err := a.o.Endpoints.EndpointState(ctx, d.Tenant, d.EndpointID)
+	if err != nil {
+		return "", err
+	}
+	open, err := a.breakerOpen(ctx, d, state)
 	switch {
 	case err != nil:
 		return "", err
-	case !state.OpenUntil.IsZero():
+	case open:
 		return "breaker", nil
 	case d.NextAttemptAt.After(now):
 		return "backoff", nil
@@ -84,6 +88,19 @@ func (a *API) waitingFor(ctx context.Context, d *hook.Delivery) (text, error) {
 	default:
 		return "", nil
 	}
+}
+
+// breakerOpen says whether the breaker of a delivery's endpoint is open. One
+// that was, before the endpoint was resumed, is not.
+func (a *API) breakerOpen(ctx context.Context, d *hook.Delivery, state hook.EndpointState) (bool, error) {
+	if state.OpenUntil.IsZero() {
+		return false, nil
+	}
+	e, err := a.o.Endpoints.Endpoint(ctx, d.Tenant, d.EndpointID)
+	if errors.Is(err, hook.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && state.Epoch >= e.Epoch, err
 }
 
 func answerAttempt(t hook.Attempt) attemptAnswer {
@@ -153,11 +170,11 @@ func (a *API) delivery(ctx context.Context, ref hook.Ref) (*hook.Delivery, error
 	if err != nil {
 		return nil, err
 	}
-	targets, err := a.o.Events.AllTargets(ctx, e)
+	recipients, err := a.o.Events.Recipients(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	if !slices.Contains(targets, ref.EndpointID) {
+	if !slices.Contains(recipients, ref.EndpointID) {
 		return nil, notFound("delivery")
 	}
 	return queued(e, ref.EndpointID), nil
@@ -227,11 +244,11 @@ func (a *API) listDeliveries(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	from.id, from.prefix = func(d *hook.Delivery) string { return d.EndpointID }, hook.EndpointPrefix
-	targets, err := a.o.Events.AllTargets(r.Context(), e)
+	recipients, err := a.o.Events.Recipients(r.Context(), e)
 	if err != nil {
 		return err
 	}
-	from.fetch = a.ofEvent(e, targets, f)
+	from.fetch = a.ofEvent(e, recipients, f)
 	return writeList(a, w, r, q, from)
 }
 
@@ -240,10 +257,10 @@ var statuses = []hook.Status{hook.Queued, hook.Retrying, hook.Delivered, hook.De
 // ofEvent lists the deliveries of one event: that of the newest endpoint first,
 // since they were all made at the same moment. A page starts after an
 // endpoint's id.
-func (a *API) ofEvent(e *hook.Event, targets []string, f hook.DeliveryFilter) func(context.Context, hook.Page) ([]*hook.Delivery, string, error) {
-	refs := make([]hook.Ref, 0, len(targets))
+func (a *API) ofEvent(e *hook.Event, recipients []string, f hook.DeliveryFilter) func(context.Context, hook.Page) ([]*hook.Delivery, string, error) {
+	refs := make([]hook.Ref, 0, len(recipients))
 	if (f.EventType == "" || f.EventType == e.Type) && within(e.CreatedAt, f.Since, f.Until) {
-		for _, endpoint := range targets {
+		for _, endpoint := range recipients {
 			refs = append(refs, e.Ref(endpoint))
 		}
 	}

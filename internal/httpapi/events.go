@@ -23,8 +23,9 @@ type Ingest interface {
 type Events interface {
 	// Event returns hook.ErrNotFound when there is none.
 	Event(ctx context.Context, tenant, id string) (*hook.Event, error)
-	// AllTargets returns the ids of all endpoints that the event matched.
-	AllTargets(ctx context.Context, e *hook.Event) ([]string, error)
+	// Recipients returns the ids of all endpoints that the event matched or was
+	// resent to.
+	Recipients(ctx context.Context, e *hook.Event) ([]string, error)
 	ListEvents(ctx context.Context, f hook.EventFilter, p hook.Page) (events []*hook.Event, next string, err error)
 }
 

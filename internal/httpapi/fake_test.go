@@ -635,7 +635,7 @@ func (w *world) Resend(_ context.Context, _ *hook.Event, ids []string) error {
 	return w.call("resend", func() { w.resent = append(w.resent, ids...) })
 }
 
-func (w *world) AllTargets(_ context.Context, e *hook.Event) ([]string, error) {
+func (w *world) Recipients(_ context.Context, e *hook.Event) ([]string, error) {
 	return e.EndpointIDs, w.call("targets", func() {})
 }
 

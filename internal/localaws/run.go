@@ -38,6 +38,8 @@ type Options struct {
 	API net.Listener // of the HTTP API
 	AWS net.Listener // of SQS, DynamoDB and KMS; nil: not served to others
 
+	Ingress float64 // requests a second that the HTTP API takes; 0: no limit
+
 	AllowedHosts []string // hosts that requests may name beside the listeners' own
 	Log          *slog.Logger
 }
@@ -73,7 +75,7 @@ func Run(ctx context.Context, o Options) error {
 		})
 		return s, nil
 	}
-	api, err := serve("API", o.API, gateway.New(o.Functions.API, gateway.Options{Logger: o.Log}))
+	api, err := serve("API", o.API, gateway.New(o.Functions.API, gateway.Options{Logger: o.Log, Rate: o.Ingress}))
 	if err != nil {
 		return err
 	}

@@ -15,8 +15,10 @@ import (
 type Store interface {
 	EndpointSet(ctx context.Context, tenant string) (*hook.EndpointSet, error)
 	Event(ctx context.Context, tenant, id string) (*hook.Event, error)
-	// AllTargets returns the ids of all endpoints that the event matched.
-	AllTargets(ctx context.Context, e *hook.Event) ([]string, error)
+	// Recipients returns the ids of all endpoints that the event matched or was
+	// resent to, AddRecipients notes more of the latter until a time.
+	Recipients(ctx context.Context, e *hook.Event) ([]string, error)
+	AddRecipients(ctx context.Context, e *hook.Event, endpointIDs []string, until time.Time) error
 	Deliveries(ctx context.Context, refs []hook.Ref) ([]*hook.Delivery, error)
 	SaveDelivery(ctx context.Context, w hook.DeliveryWrite) error
 	DeadLetter(ctx context.Context, tenant, id string) (*hook.DeadLetter, error)
@@ -53,11 +55,11 @@ func (r *Redriver) Retry(ctx context.Context, ref hook.Ref) error {
 		if err != nil {
 			return fmt.Errorf("retry %s: %w", ref.ID(), err)
 		}
-		targets, err := r.Store.AllTargets(ctx, event)
+		recipients, err := r.Store.Recipients(ctx, event)
 		if err != nil {
 			return fmt.Errorf("retry %s: %w", ref.ID(), err)
 		}
-		if !slices.Contains(targets, ref.EndpointID) {
+		if !slices.Contains(recipients, ref.EndpointID) {
 			return fmt.Errorf("delivery %s: %w", ref.ID(), hook.ErrNotFound)
 		}
 	}
@@ -87,7 +89,7 @@ func (r *Redriver) Again(ctx context.Context, ref hook.Ref, row *hook.Delivery) 
 // there.
 func (r *Redriver) send(ctx context.Context, ref hook.Ref, row *hook.Delivery, event *hook.Event, gen int) error {
 	sent := r.Queue.Send(ctx, []hook.Outgoing{{Message: &hook.Message{
-		Ref: ref, EventType: event.Type, CreatedAt: event.CreatedAt, Gen: gen, Body: hook.InlineBody(event.Body),
+		Ref: ref, EventType: event.Type, CreatedAt: event.CreatedAt, Gen: gen, Body: hook.InlineBody(event.Body), Trace: event.Trace,
 	}}})[0]
 	if sent.Err != nil {
 		return fmt.Errorf("send %s again: %w", ref.ID(), sent.Err)
@@ -165,9 +167,13 @@ func (r *Redriver) queued(ref hook.Ref, row *hook.Delivery, event *hook.Event, g
 	next.Rev++
 	next.Gen, next.Hop, next.MessageID, next.GenAttempts = gen, 0, messageID, 0
 	next.Status, next.CompletedAt, next.NextAttemptAt, next.DeadLetterID = hook.Queued, time.Time{}, time.Time{}, ""
+	next.RequeuedAt = r.now()
 	next.ExpiresAt = latest(next.ExpiresAt, event.CreatedAt.Add(r.Retention), r.Now().Add(r.DeadLetters))
 	return w
 }
+
+// now is the moment as a row keeps it.
+func (r *Redriver) now() time.Time { return r.Now().UTC().Truncate(time.Millisecond) }
 
 func latest(times ...time.Time) time.Time {
 	return slices.MaxFunc(times, func(a, b time.Time) int { return a.Compare(b) })

@@ -43,6 +43,7 @@ type world struct {
 	endpoints []*hook.Endpoint
 	event     *hook.Event
 	targets   []string
+	until     time.Time // of the last recipients that were added
 	holds     int
 	sent      []*hook.Message
 	faults    map[string]fault
@@ -110,7 +111,23 @@ func (w *world) Event(context.Context, string, string) (*hook.Event, error) {
 	return w.event, nil
 }
 
-func (w *world) AllTargets(context.Context, *hook.Event) ([]string, error) { return w.targets, nil }
+func (w *world) Recipients(context.Context, *hook.Event) ([]string, error) {
+	if w.trip("recipients") != 0 {
+		return nil, errFault
+	}
+	return w.targets, nil
+}
+
+func (w *world) AddRecipients(_ context.Context, _ *hook.Event, ids []string, until time.Time) error {
+	f := w.trip("add recipients")
+	if f != fails {
+		w.targets, w.until = append(w.targets, ids...), until
+	}
+	if f != 0 {
+		return errFault
+	}
+	return nil
+}
 
 func (w *world) Deliveries(_ context.Context, refs []hook.Ref) ([]*hook.Delivery, error) {
 	if w.trip("read") != 0 {
@@ -193,6 +210,7 @@ func TestReplaySendsAFreshBudgetAndRemovesTheEntry(t *testing.T) {
 	require.Equal(t, 1, row.Gen)
 	require.Zero(t, row.Hop)
 	require.Equal(t, "sent-1", row.MessageID)
+	require.Equal(t, noon, row.RequeuedAt)
 	require.Equal(t, 5, row.Attempts, "attempts go on counting")
 	require.Zero(t, row.GenAttempts)
 	require.Empty(t, row.DeadLetterID)
@@ -377,6 +395,25 @@ func TestResendGoesToEachEndpointWithAFreshBudget(t *testing.T) {
 	require.Equal(t, hook.Queued, other.Status, "shown although the event was not for it at first")
 	require.Equal(t, 1, other.Gen)
 	require.Zero(t, other.Attempts)
+	require.Equal(t, []string{endpointID, otherID}, w.targets, "among the event's recipients")
+	require.Equal(t, w.event.CreatedAt.Add(30*day), w.until)
+	require.NoError(t, w.r.Resend(t.Context(), w.event, []string{otherID}))
+	require.Equal(t, []string{endpointID, otherID}, w.targets, "once")
+}
+
+func TestNothingIsResentToWhoIsNotNotedAsRecipient(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"endpoints", "recipients", "add recipients", "read"} {
+		for _, f := range []fault{fails, answerLost} {
+			w := newWorld(t)
+			w.faults[op] = f
+			require.Error(t, w.r.Resend(t.Context(), w.event, []string{otherID}), op)
+			require.Empty(t, w.sent, op)
+			require.NoError(t, w.r.Resend(t.Context(), w.event, []string{otherID}), op)
+			require.Len(t, w.sent, 1, op)
+			require.Equal(t, []string{endpointID, otherID}, w.targets, op)
+		}
+	}
 }
 
 func TestReleaseGoesOnWithinTheBudget(t *testing.T) {
@@ -394,6 +431,7 @@ func TestReleaseGoesOnWithinTheBudget(t *testing.T) {
 		require.Equal(t, 3, now.Hop)
 		require.Equal(t, "sent-1", now.MessageID)
 		require.Equal(t, attempts, now.GenAttempts)
+		require.Equal(t, noon, now.RequeuedAt)
 		require.Equal(t, noon.Add(7*day), now.ExpiresAt, "accepted 60 days ago: it may be looked at for a week yet")
 		require.Zero(t, w.holds)
 		require.NoError(t, w.r.Release(t.Context(), now), "what is not held stays")

@@ -3,6 +3,7 @@ package redrive
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"posthorn/internal/hook"
 )
@@ -21,6 +22,9 @@ func (r *Redriver) Resend(ctx context.Context, event *hook.Event, endpointIDs []
 			refs = append(refs, event.Ref(id))
 		}
 	}
+	if err := r.note(ctx, event, refs); err != nil {
+		return fmt.Errorf("resend %s: %w", event.ID, err)
+	}
 	rows, err := r.Store.Deliveries(ctx, refs)
 	if err != nil {
 		return fmt.Errorf("resend %s: %w", event.ID, err)
@@ -36,4 +40,23 @@ func (r *Redriver) Resend(ctx context.Context, event *hook.Event, endpointIDs []
 	}
 	r.Log.InfoContext(ctx, "resend", "event_id", event.ID, "tenant", event.Tenant, "endpoints", len(refs))
 	return nil
+}
+
+// note adds to the event's recipients those that it did not have, before
+// anything is sent to them: their deliveries are seen from then on.
+func (r *Redriver) note(ctx context.Context, event *hook.Event, refs []hook.Ref) error {
+	known, err := r.Store.Recipients(ctx, event)
+	if err != nil {
+		return err
+	}
+	var fresh []string
+	for _, ref := range refs {
+		if !slices.Contains(known, ref.EndpointID) {
+			fresh = append(fresh, ref.EndpointID)
+		}
+	}
+	if len(fresh) == 0 {
+		return nil
+	}
+	return r.Store.AddRecipients(ctx, event, fresh, latest(event.CreatedAt.Add(r.Retention), r.Now().Add(r.DeadLetters)))
 }

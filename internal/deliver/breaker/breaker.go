@@ -50,6 +50,17 @@ const (
 
 func (g Gate) String() string { return [...]string{"pass", "probe", "wait"}[g] }
 
+// In returns what a state says in an epoch of its endpoint: nothing, where it is
+// of an earlier one. Whoever resumes an endpoint says that it works again: its
+// breaker is closed, and the streak of failures is over.
+func In(s hook.EndpointState, epoch int64) hook.EndpointState {
+	if s.Epoch < epoch {
+		s = quiet(s)
+		s.Epoch = epoch
+	}
+	return s
+}
+
 // Look says what the breaker lets through now. For Wait, until is when to look
 // again.
 func Look(s hook.EndpointState, now time.Time) (g Gate, until time.Time) {
@@ -59,10 +70,22 @@ func Look(s hook.EndpointState, now time.Time) (g Gate, until time.Time) {
 	case s.OpenUntil.After(now):
 		return Wait, s.OpenUntil
 	case s.ProbeUntil.After(now):
-		return Wait, s.ProbeUntil
+		return Wait, earlier(s.ProbeUntil, now.Add(probeLook))
 	default:
 		return Probe, time.Time{}
 	}
+}
+
+// probeLook is how long after having found a probe under way to look again: long
+// before the probe's own timeout, since most of them end within moments, and
+// what waits is to go on soon after it has succeeded.
+const probeLook = 5 * time.Second
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // TakeProbe returns the state in which a probe is under way. One that is never
@@ -157,7 +180,7 @@ func open(c Config, s hook.EndpointState, now time.Time) hook.EndpointState {
 // quiet is the state in which all goes well. The rate limit's slot is not the
 // breaker's.
 func quiet(s hook.EndpointState) hook.EndpointState {
-	return hook.EndpointState{Rev: s.Rev, Mark: s.Mark, NextSlot: s.NextSlot}
+	return hook.EndpointState{Rev: s.Rev, Mark: s.Mark, Epoch: s.Epoch, NextSlot: s.NextSlot}
 }
 
 // Quiet says whether the breaker has nothing to remember.

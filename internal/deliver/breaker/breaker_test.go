@@ -76,6 +76,9 @@ func TestOneProbeAtATimeFindsOut(t *testing.T) {
 	s = TakeProbe(s, now, 45*time.Second)
 	g, until := Look(s, now)
 	require.Equal(t, Wait, g, "somebody probes")
+	require.Equal(t, now.Add(5*time.Second), until, "most probes are over by then")
+	g, until = Look(s, now.Add(44*time.Second))
+	require.Equal(t, Wait, g)
 	require.Equal(t, now.Add(45*time.Second), until)
 	g, _ = Look(s, until)
 	require.Equal(t, Probe, g, "that probe is lost")
@@ -106,6 +109,14 @@ func TestItOpensForTwiceAsLongEachTimeUpToABound(t *testing.T) {
 
 // What was posted before it opened comes back while it is open: it neither
 // closes it nor opens it for longer.
+func TestWhatWasSeenBeforeTheEndpointWasResumedCountsNoMore(t *testing.T) {
+	t.Parallel()
+	s, _ := after(hook.EndpointState{Epoch: 3, Rev: 7, Mark: "m", NextSlot: at(time.Hour)}, failures(20, 0)...)
+	require.Equal(t, s, In(s, 3))
+	require.Equal(t, s, In(s, 2), "of one who has not heard of the resume yet")
+	require.Equal(t, hook.EndpointState{Epoch: 5, Rev: 7, Mark: "m", NextSlot: at(time.Hour)}, In(s, 5))
+}
+
 func TestOnlyAProbeMovesAnOpenBreaker(t *testing.T) {
 	t.Parallel()
 	s, _ := after(hook.EndpointState{}, failures(20, 0)...)

@@ -110,11 +110,13 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	var reached atomic.Int64
 	target := serve(t, func(http.ResponseWriter, *http.Request) { reached.Add(1) })
-	for _, code := range []int{301, 302, 303, 307, 308} {
-		s := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, target.URL, code) })
-		res := send(t, client(t, Options{Rules: here}), s.URL)
-		require.Equal(t, hook.OutcomeHTTPError, res.Outcome)
-		require.Equal(t, code, res.StatusCode)
+	for _, to := range []string{target.URL, "http://169.254.169.254/latest/meta-data/", "http://169.254.100.1:9001/", "//[::1]:9001/"} {
+		for _, code := range []int{301, 302, 303, 307, 308} {
+			s := serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, to, code) })
+			res := send(t, client(t, Options{Rules: here}), s.URL)
+			require.Equal(t, hook.OutcomeHTTPError, res.Outcome)
+			require.Equal(t, code, res.StatusCode)
+		}
 	}
 	require.Zero(t, reached.Load())
 }

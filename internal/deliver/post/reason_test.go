@@ -271,6 +271,27 @@ func TestBlockedAddresses(t *testing.T) {
 	t.Cleanup(func() { require.Zero(t, reached.Load()) })
 }
 
+// A name that first means an address that is allowed and then one that is not:
+// what was found out about it earlier is no help, the address dialled counts.
+func TestANameThatIsReboundIsBlockedAtItsNextConnection(t *testing.T) {
+	t.Parallel()
+	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") })
+	var inside atomic.Bool
+	allowed, metadata := answerA(127, 0, 0, 1), answerA(169, 254, 169, 254)
+	c := client(t, Options{Rules: here, Resolver: nameserver(t, func(query []byte) []byte {
+		if inside.Load() {
+			return metadata(query)
+		}
+		return allowed(query)
+	})})
+	url := "http://rebind.example.org:" + port(t, s.URL)
+	require.Equal(t, hook.OutcomeSuccess, send(t, c, url).Outcome)
+	inside.Store(true)
+	res := send(t, c, url)
+	require.Equal(t, hook.OutcomeBlocked, res.Outcome, res.Reason)
+	require.Equal(t, "blocked address", res.Reason)
+}
+
 // The words of an error of net/http that has no type change with its version;
 // this is the one list of them.
 func TestErrorsKnownByTheirText(t *testing.T) {

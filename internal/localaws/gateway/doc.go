@@ -9,8 +9,11 @@
 // 30 seconds, and the service's own answers
 //
 //	413 {"message":"Request Entity Too Large"}   the body is over the limit
+//	429 {"message":"Too Many Requests"}          over the rate, where there is one
 //	500 {"message":"Internal Server Error"}      the function failed, or its answer is malformed
 //	503 {"message":"Service Unavailable"}        the function is throttled, or the integration timed out
+//
+// Unlike the service's, the 429 says in Retry-After when to come again.
 //
 // As in the service, a client that goes away does not stop the function.
 //

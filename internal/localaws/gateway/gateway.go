@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"golang.org/x/time/rate"
 )
 
 const (
@@ -46,6 +48,9 @@ type Options struct {
 	// AccountID and APIID fill the fields of those names in the request
 	// context. Empty: "000000000000" and "local".
 	AccountID, APIID string
+	// Rate is how many requests a second are taken in the long run; those over it
+	// are answered 429. 0: no limit. Up to a second's worth may come at once.
+	Rate float64
 }
 
 // Gateway is the HTTP side of a [Function]. It is safe for concurrent use.
@@ -55,12 +60,13 @@ type Gateway struct {
 	timeout time.Duration
 	account string
 	api     string
+	rate    *rate.Limiter
 	buffers sync.Pool // of *bytes.Buffer
 }
 
 // New returns the gateway of fn.
 func New(fn Function, o Options) *Gateway {
-	g := &Gateway{fn: fn, log: o.Logger, timeout: o.Timeout, account: o.AccountID, api: o.APIID}
+	g := &Gateway{fn: fn, log: o.Logger, timeout: o.Timeout, account: o.AccountID, api: o.APIID, rate: rate.NewLimiter(rate.Inf, 0)}
 	if g.log == nil {
 		g.log = slog.Default()
 	}
@@ -73,6 +79,9 @@ func New(fn Function, o Options) *Gateway {
 	if g.api == "" {
 		g.api = "local"
 	}
+	if o.Rate > 0 {
+		g.rate = rate.NewLimiter(rate.Limit(o.Rate), int(math.Ceil(o.Rate)))
+	}
 	g.buffers.New = func() any { return new(bytes.Buffer) }
 	return g
 }
@@ -81,6 +90,11 @@ func New(fn Function, o Options) *Gateway {
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := newRequestID()
 	w.Header().Set("Apigw-Requestid", id)
+	if wait := g.wait(time.Now()); wait > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
+		g.refuse(w, http.StatusTooManyRequests)
+		return
+	}
 	body, encoded, err := g.readBody(w, r)
 	if err != nil {
 		var tooLarge *http.MaxBytesError
@@ -121,6 +135,16 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	status := statusOf(err, ctx.Err())
 	g.log.Error("function failed", "request_id", id, "status", status, "error", err)
 	g.refuse(w, status)
+}
+
+// wait takes a place under the rate, or says how long there will be none.
+func (g *Gateway) wait(now time.Time) time.Duration {
+	place := g.rate.ReserveN(now, 1)
+	wait := place.DelayFrom(now)
+	if wait > 0 {
+		place.CancelAt(now)
+	}
+	return wait
 }
 
 // statusOf returns the status for a failure of the function, whose context

@@ -202,6 +202,30 @@ func TestBodiesDoNotMix(t *testing.T) {
 	}
 }
 
+func TestRequestsOverTheRateAreTurnedAwayUntilTheirTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		g := New(func(context.Context, request) (response, error) { calls++; return response{StatusCode: 200}, nil }, Options{Logger: quiet(), Rate: 2.5})
+		for range 3 { // a second's worth at once
+			require.Equal(t, http.StatusOK, do(g, "GET", "/", nil).Code)
+		}
+		for range 5 { // turned away, they take no place of those to come
+			w := do(g, "GET", "/", nil)
+			require.Equal(t, http.StatusTooManyRequests, w.Code)
+			require.JSONEq(t, `{"message":"Too Many Requests"}`, w.Body.String())
+			require.Equal(t, "1", w.Header().Get("Retry-After"))
+		}
+		time.Sleep(400 * time.Millisecond)
+		require.Equal(t, http.StatusOK, do(g, "GET", "/", nil).Code)
+		require.Equal(t, http.StatusTooManyRequests, do(g, "GET", "/", nil).Code)
+		require.Equal(t, 4, calls)
+
+		slow := New(func(context.Context, request) (response, error) { return response{StatusCode: 200}, nil }, Options{Logger: quiet(), Rate: 0.1})
+		require.Equal(t, http.StatusOK, do(slow, "GET", "/", nil).Code)
+		require.Equal(t, "10", do(slow, "GET", "/", nil).Header().Get("Retry-After"))
+	})
+}
+
 func TestStatusOfAFailure(t *testing.T) {
 	late := context.DeadlineExceeded
 	require.Equal(t, 500, statusOf(errors.New("no"), nil))
