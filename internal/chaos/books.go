@@ -23,12 +23,29 @@ type entryShown struct {
 }
 
 // books compares what was promised, what arrived, and what is on record.
-func (r *run) books(ctx context.Context) (Result, error) {
+func (r *run) books(ctx context.Context) Result {
+	rows, entries, err := r.recorded(ctx)
+	l := r.ledger
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.note("what is on record cannot be read: %v", err)
+	}
+	result := Result{Options: r.o, Took: time.Since(r.began), Events: len(l.accepted), Posts: l.posts, Replays: r.operator.replays}
+	l.balanceEvents(&result, rows)
+	l.balanceDeliveries(&result, rows, entries)
+	r.tally.into(&result)
+	result.Wrong, result.WrongMore = slices.Clone(l.wrong), l.misses
+	return result
+}
+
+// recorded reads all deliveries, and all dead letters by delivery.
+func (r *run) recorded(ctx context.Context) (map[string]deliveryShown, map[string][]entryShown, error) {
 	rows := map[string]deliveryShown{}
 	for _, id := range r.operator.ids {
 		found, err := list[deliveryShown](ctx, r.operator.client, "/api/v1/deliveries?endpoint_id="+id)
 		if err != nil {
-			return Result{}, err
+			return nil, nil, err
 		}
 		for _, d := range found {
 			if _, twice := rows[d.ID]; twice {
@@ -39,21 +56,13 @@ func (r *run) books(ctx context.Context) (Result, error) {
 	}
 	found, err := list[entryShown](ctx, r.operator.client, "/api/v1/dlq")
 	if err != nil {
-		return Result{}, err
+		return nil, nil, err
 	}
 	entries := map[string][]entryShown{}
 	for _, e := range found {
 		entries[e.Delivery] = append(entries[e.Delivery], e)
 	}
-	l := r.ledger
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	result := Result{Options: r.o, Took: time.Since(r.began), Events: len(l.accepted), Posts: l.posts, Replays: r.operator.replays}
-	l.balanceEvents(&result, rows)
-	l.balanceDeliveries(&result, rows, entries)
-	r.tally.into(&result)
-	result.Wrong, result.WrongMore = slices.Clone(l.wrong), l.misses
-	return result, nil
+	return rows, entries, nil
 }
 
 // balanceEvents checks that every event was accepted, is the same event however

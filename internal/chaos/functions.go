@@ -55,6 +55,9 @@ func startFunctions(o Options, env []string, t *tally, l *ledger) (*functions, e
 	} {
 		options := runtimeapi.Options{
 			Name: one.name, Path: filepath.Join(o.Functions, one.name, "bootstrap"), Env: env, Timeout: o.Timeout, MaxConcurrency: one.most, MemoryMB: 256,
+			// A function logs to its standard output. On the other is what it says
+			// when it cannot start, or panics.
+			Stderr: lines(func(line []byte) { l.wrongf("the %s function says: %.300s", one.name, line) }),
 		}
 		if one.output != nil {
 			options.Stdout = lines(one.output)

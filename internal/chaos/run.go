@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,28 +43,42 @@ type run struct {
 
 // Run breaks a Posthorn of its own while it works, and does the books. An error
 // says that the run could not be made; whether the books balance is in the
-// result.
+// result. A run that does not come to rest in its time is one that does not
+// balance: the books say what is left.
 func Run(ctx context.Context, o Options) (result Result, err error) {
 	if err := o.Check(); err != nil {
 		return Result{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.Longest)
-	defer cancel()
 	r := &run{o: o, began: time.Now(), tally: newTally(), ledger: newLedger()}
 	defer func() { err = errors.Join(err, r.close()) }()
-	if err := r.start(ctx); err != nil {
+	within, cancel := context.WithTimeout(ctx, o.Longest)
+	defer cancel()
+	if err := r.start(within); err != nil {
 		return Result{}, fmt.Errorf("start: %w", err)
 	}
+	if err := r.all(within); err != nil {
+		if ctx.Err() != nil {
+			return Result{}, err // it was told to stop
+		}
+		r.ledger.wrongf("%v", err)
+	}
+	toRead, cancelRead := context.WithTimeout(ctx, readTime)
+	defer cancelRead()
+	return r.books(toRead), nil
+}
+
+// readTime bounds how long reading what is on record takes.
+const readTime = time.Minute
+
+// all is what the books are about.
+func (r *run) all(ctx context.Context) error {
 	if err := r.operator.register(ctx); err != nil {
-		return Result{}, fmt.Errorf("register endpoints: %w", err)
+		return fmt.Errorf("register endpoints: %w", err)
 	}
 	if err := r.chaos(ctx); err != nil {
-		return Result{}, err
+		return err
 	}
-	if err := r.settle(ctx); err != nil {
-		return Result{}, err
-	}
-	return r.books(ctx)
+	return r.settle(ctx)
 }
 
 // start starts everything.
@@ -146,7 +161,7 @@ func (r *run) start(ctx context.Context) (err error) {
 
 // makeKey makes a KMS key and returns its ARN.
 func makeKey(ctx context.Context, client *http.Client, awsURL string) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, awsURL, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, awsURL, strings.NewReader("{}"))
 	if err != nil {
 		return "", fmt.Errorf("make a KMS key: %w", err)
 	}
@@ -159,6 +174,9 @@ func makeKey(ctx context.Context, client *http.Client, awsURL string) (string, e
 	var made struct{ KeyMetadata struct{ Arn string } }
 	if err := errors.Join(json.NewDecoder(resp.Body).Decode(&made), resp.Body.Close()); err != nil {
 		return "", fmt.Errorf("make a KMS key: %w", err)
+	}
+	if made.KeyMetadata.Arn == "" {
+		return "", fmt.Errorf("make a KMS key: answered %d", resp.StatusCode)
 	}
 	return made.KeyMetadata.Arn, nil
 }
@@ -251,31 +269,43 @@ func (r *run) report(ctx context.Context, calm bool) {
 func (r *run) settle(ctx context.Context) error {
 	reporting, stop := context.WithCancel(ctx)
 	defer stop()
-	go r.report(reporting, true)
+	var reports sync.WaitGroup
+	reports.Go(func() { r.report(reporting, true) })
+	defer reports.Wait()
+	defer stop()
+	left := ""
 	for quiet := 0; quiet < 3; {
 		if !wait(ctx, 300*time.Millisecond) {
-			return fmt.Errorf("it does not come to rest: %w", ctx.Err())
+			return fmt.Errorf("it does not come to rest: %s", left)
 		}
-		rest, err := r.atRest(ctx)
-		if err != nil {
-			return err
+		var err error
+		if left, err = r.left(ctx); err != nil {
+			return fmt.Errorf("see whether it has come to rest: %w", err)
 		}
-		if quiet++; !rest {
+		if quiet++; left != "" {
 			quiet = 0
 		}
 	}
 	return nil
 }
 
-func (r *run) atRest(ctx context.Context) (bool, error) {
+// left says what is left to do; empty: nothing.
+func (r *run) left(ctx context.Context) (string, error) {
 	ready, inFlight, delayed, err := r.services.SQS.Depth(r.queue)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	deadReady, deadInFlight, deadDelayed, err := r.services.SQS.Depth(r.dead)
-	if err != nil || ready+inFlight+deadReady+deadInFlight+deadDelayed > 0 {
-		return false, err
+	if err != nil {
+		return "", err
+	}
+	left := fmt.Sprintf("%d messages ready, %d in flight and %d delayed; of dead letters %d, %d and %d", ready, inFlight, delayed, deadReady, deadInFlight, deadDelayed)
+	if ready+inFlight+deadReady+deadInFlight+deadDelayed > 0 {
+		return left, nil
 	}
 	running, err := r.operator.running(ctx)
-	return delayed <= running, err
+	if err != nil || delayed > running {
+		return fmt.Sprintf("%s; jobs running: %d", left, running), err
+	}
+	return "", nil
 }
