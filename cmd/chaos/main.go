@@ -17,10 +17,12 @@ import (
 	"posthorn/internal/chaos"
 )
 
-const usage = `Break everything around Posthorn's functions while they deliver, and do the books.
+const usage = `Usage: chaos [middle] [flags]
+
+Break everything around Posthorn's functions while they deliver, and do the books.
 
 It builds the three functions, runs them as real processes on a stand-in for AWS of
-its own, and needs nothing but Go. The same -seed makes the same choices of faults.
+its own, and needs nothing but Go; middle is a smaller run. The same -seed makes the same choices of faults.
 
 Exit codes: 0 the books balance; 1 they do not, or the run could not be made; 2 wrong usage.
 
@@ -36,6 +38,9 @@ func main() {
 
 func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	o := chaos.Full()
+	if len(args) > 0 && args[0] == "middle" {
+		o, args = chaos.Middle(), args[1:]
+	}
 	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
 	flags.SetOutput(errOut)
 	flags.Usage = func() {

@@ -24,6 +24,14 @@ const (
 	nameSweeper = "dlq-sweeper"
 )
 
+// sweepMargin is how much longer the sweeper has than the others: it begins
+// nothing in the last seconds of its time.
+const sweepMargin = 15 * time.Second
+
+// sdkWarning begins a line of the AWS SDK's own, such as that a broken
+// connection cannot be used again.
+const sdkWarning = "SDK "
+
 // functions are the three functions as real processes.
 type functions struct {
 	dice   dice
@@ -47,17 +55,22 @@ func startFunctions(o Options, env []string, t *tally, l *ledger) (*functions, e
 		name   string
 		to     **runtimeapi.Function
 		most   int
+		time   time.Duration
 		output func([]byte)
 	}{
-		{nameAPI, &f.api, max(o.Environments/2, 2), nil},
-		{nameDeliver, &f.deliver, 2 * o.Environments, l.line}, // twice as many: for batches that come twice
-		{nameSweeper, &f.sweeper, 1, nil},
+		{nameAPI, &f.api, o.Producers + 2, o.Timeout, nil},
+		{nameDeliver, &f.deliver, 2 * o.Environments, o.Timeout, l.line}, // twice as many: for batches that come twice
+		{nameSweeper, &f.sweeper, 1, o.Timeout + sweepMargin, nil},
 	} {
 		options := runtimeapi.Options{
-			Name: one.name, Path: filepath.Join(o.Functions, one.name, "bootstrap"), Env: env, Timeout: o.Timeout, MaxConcurrency: one.most, MemoryMB: 256,
+			Name: one.name, Path: filepath.Join(o.Functions, one.name, "bootstrap"), Env: env, Timeout: one.time, MaxConcurrency: one.most, MemoryMB: 256,
 			// A function logs to its standard output. On the other is what it says
 			// when it cannot start, or panics.
-			Stderr: lines(func(line []byte) { l.wrongf("the %s function says: %.300s", one.name, line) }),
+			Stderr: lines(func(line []byte) {
+				if !bytes.HasPrefix(line, []byte(sdkWarning)) {
+					l.wrongf("the %s function says: %.300s", one.name, bytes.TrimSpace(line))
+				}
+			}),
 		}
 		if one.output != nil {
 			options.Stdout = lines(one.output)

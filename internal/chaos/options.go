@@ -13,7 +13,7 @@ type Options struct {
 	Endpoints int
 	Producers int // that post at the same time
 
-	Environments int           // of the deliver function at most; the API has half as many
+	Environments int           // of the deliver function at most; the API has one for each producer
 	Timeout      time.Duration // of the functions
 	Visibility   time.Duration // timeout of the queue
 	Skew         time.Duration // clocks of environments are up to so far off, either way; 0: none is
@@ -46,8 +46,8 @@ type Faults struct {
 // Full is a run of some minutes.
 func Full() Options {
 	return Options{
-		Events: 20_000, Endpoints: 50, Producers: 12,
-		Environments: 8, Timeout: 12 * time.Second, Visibility: 15 * time.Second, Skew: 1500 * time.Millisecond,
+		Events: 20_000, Endpoints: 50, Producers: 24,
+		Environments: 20, Timeout: 12 * time.Second, Visibility: 15 * time.Second, Skew: 1500 * time.Millisecond,
 		Faults: Faults{
 			Throttled: 0.02, Failed: 0.01, Lost: 0.01, Slow: 0.01, Late: 0.0005,
 			OutageEvery: 25 * time.Second, OutageFor: 2 * time.Second,
@@ -58,11 +58,12 @@ func Full() Options {
 	}
 }
 
-// Middle is a run of less than a minute.
+// Middle is a run of two minutes.
 func Middle() Options {
 	o := Full()
-	o.Events, o.Endpoints = 2000, 20
-	o.Faults.OutageEvery = 10 * time.Second
+	o.Events, o.Endpoints, o.Producers, o.Environments = 2000, 20, 12, 10
+	o.Faults.OutageEvery, o.Faults.Freeze = 10*time.Second, 10*time.Second
+	o.Longest = 5 * time.Minute
 	return o
 }
 

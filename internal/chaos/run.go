@@ -138,7 +138,7 @@ func (r *run) start(ctx context.Context) (err error) {
 	r.stop = stop
 	r.serving.Go(func() {
 		err := localaws.Run(running, localaws.Options{
-			Services: r.services, Queue: r.queue, BatchSize: cfg.Queue.BatchSize, Workers: r.o.Environments, SweepInterval: 2 * time.Second, API: api,
+			Services: r.services, Queue: r.queue, BatchSize: cfg.Queue.BatchSize, Workers: r.o.Environments * cfg.Queue.BatchSize, SweepInterval: 2 * time.Second, API: api,
 			Log: slog.New(slog.DiscardHandler),
 			Functions: localaws.Functions{
 				API: gateway.Raw(r.fn.api.Invoke), Deliver: poller.Raw(r.fn.batch),
