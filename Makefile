@@ -109,6 +109,10 @@ load: bin/posthorn bin/loadtest ## Measure a fresh local Posthorn under load; AR
 	done; \
 	POSTHORN_URL=http://127.0.0.1:18000 bin/loadtest $(or $(ARGS),suite)
 
+.PHONY: chaos
+chaos: ## Break everything around the functions while they deliver, some minutes; ARGS="middle" is smaller, ARGS="-seed 7" chooses
+	@$(GO) run $(BUILD_FLAGS) ./cmd/chaos $(ARGS)
+
 .PHONY: bench-stores
 bench-stores: ## Measure the embedded stores that were considered, a minute; ARGS="-time 20s" measures longer
 	@cd bench/stores && $(GO) run . $(ARGS)

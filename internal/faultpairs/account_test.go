@@ -116,6 +116,7 @@ type function struct {
 	timeout time.Duration
 	account *account
 	faults  *faultwire.Transport // on the calls of all its environments
+	seen    *sites               // of those calls; nil: nobody asks
 
 	mu       sync.Mutex
 	idle     []*environment
@@ -158,6 +159,7 @@ func (a *account) environment(to aws.Config) *environment {
 type gate struct {
 	of   *environment
 	next http.RoundTripper
+	seen *sites // nil: nobody asks
 }
 
 // inEnvironment is the key of the environment in the context of its calls.
@@ -170,6 +172,9 @@ func (g gate) RoundTrip(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	default:
+		if g.seen != nil {
+			g.seen.see()
+		}
 		return g.next.RoundTrip(r.WithContext(context.WithValue(r.Context(), inEnvironment{}, g.of)))
 	}
 }
@@ -184,7 +189,7 @@ func (f *function) take() *environment {
 		f.idle = f.idle[:n-1]
 		return e
 	}
-	g := &gate{next: f.faults}
+	g := &gate{next: f.faults, seen: f.seen}
 	g.of = f.account.environment(wire.Local(&http.Client{Transport: g}, awsURL))
 	return g.of
 }

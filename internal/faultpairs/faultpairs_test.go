@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,9 +39,12 @@ type way struct {
 	writes bool // it says something of writes alone: a read whose answer is lost is one that failed
 }
 
+// maxFaults is how many calls in a row fail at most.
+const maxFaults = 8
+
 var ways = []way{
 	// For long enough that whoever tries again, beside the SDK, gives up.
-	{name: "failed", mode: faultwire.FailBefore, calls: 8},
+	{name: "failed", mode: faultwire.FailBefore, calls: maxFaults},
 	{name: "applied, answer lost", mode: faultwire.LoseAnswer, writes: true},
 	{name: "applied, answer lost once", mode: faultwire.LoseAnswer, once: true, writes: true},
 	{name: "throttled", mode: faultwire.Throttle},
@@ -68,10 +72,18 @@ type fault struct {
 
 func TestEveryCallOfEveryPathMayFail(t *testing.T) {
 	t.Parallel()
+	seen := &sites{made: map[string]bool{}}
+	var taken atomic.Int32
+	t.Cleanup(func() {
+		if int(taken.Load()) == len(paths) { // and no -run picked some
+			everyCallIsMade(t, seen)
+		}
+	})
 	for _, p := range paths {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
-			places := everyTime(t, p)
+			taken.Add(1)
+			places := everyTime(t, p, seen)
 			require.NotEmpty(t, places)
 			for _, at := range places {
 				for _, how := range ways {
@@ -100,11 +112,11 @@ const (
 )
 
 // everyTime returns the calls that a path makes whenever it is taken.
-func everyTime(t *testing.T, p path) []place {
+func everyTime(t *testing.T, p path, seen *sites) []place {
 	var common []place
 	for look := range looks {
 		synctest.Test(t, func(t *testing.T) {
-			made := calls(t, p)
+			made := calls(t, p, seen)
 			if look == 0 {
 				common = made
 			}
@@ -115,9 +127,12 @@ func everyTime(t *testing.T, p path) []place {
 }
 
 // calls takes a path without a fault, and returns the calls that were made.
-func calls(t *testing.T, p path) (made []place) {
+func calls(t *testing.T, p path, seen *sites) (made []place) {
 	a := begin(t, p)
 	defer a.close()
+	for _, f := range a.functions() {
+		f.seen = seen
+	}
 	walk(a, p)
 	for _, f := range a.functions() {
 		counts := f.faults.Made()
