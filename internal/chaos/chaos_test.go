@@ -82,3 +82,17 @@ func TestOptionsThatCannotBeAreRefused(t *testing.T) {
 	require.NoError(t, Full().Check())
 	require.NoError(t, Middle().Check())
 }
+
+func TestAFunctionThatCannotStartOrPanicsIsUnexpected(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]bool{
+		"SDK 2030/01/01 00:00:00 WARN failed to close HTTP response body\n":                                      false,
+		`2030/01/01 00:00:00 {"errorMessage":"sweep: receive: it is out","errorType":"wrapError"}`:               false,
+		`2030/01/01 00:00:00 {"errorMessage":"nil map","errorType":"plainError","stackTrace":[{"path":"x.go"}]}`: true,
+		"configuration: 1 mistake\n":           true,
+		"panic: nil map\n":                     true,
+		"fatal error: concurrent map writes\n": true,
+	} {
+		require.Equal(t, want, unexpected([]byte(line)), line)
+	}
+}

@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-lambda-go/events"
-
 	"posthorn/internal/hook"
 	"posthorn/internal/localaws/runtimeapi"
 )
@@ -28,9 +26,15 @@ const (
 // nothing in the last seconds of its time.
 const sweepMargin = 15 * time.Second
 
-// sdkWarning begins a line of the AWS SDK's own, such as that a broken
-// connection cannot be used again.
-const sdkWarning = "SDK "
+// unexpected says whether a line on a function's standard error is neither a
+// warning of the AWS SDK's, such as that a broken connection cannot be used
+// again, nor the error that an invocation returned, which Lambda's runtime
+// writes there: a panic has a stack trace.
+func unexpected(line []byte) bool {
+	warning := bytes.HasPrefix(line, []byte("SDK "))
+	returned := bytes.Contains(line, []byte(`{"errorMessage":`)) && !bytes.Contains(line, []byte(`"stackTrace":`))
+	return !warning && !returned
+}
 
 // functions are the three functions as real processes.
 type functions struct {
@@ -67,7 +71,7 @@ func startFunctions(o Options, env []string, t *tally, l *ledger) (*functions, e
 			// A function logs to its standard output. On the other is what it says
 			// when it cannot start, or panics.
 			Stderr: lines(func(line []byte) {
-				if !bytes.HasPrefix(line, []byte(sdkWarning)) {
+				if unexpected(line) {
 					l.wrongf("the %s function says: %.300s", one.name, bytes.TrimSpace(line))
 				}
 			}),
@@ -169,7 +173,11 @@ func (f *functions) once(ctx context.Context, payload []byte) ([]byte, error) {
 
 // deliveriesOf returns the deliveries of a batch.
 func deliveriesOf(payload []byte) (ids []string) {
-	var batch events.SQSEvent
+	var batch struct {
+		Records []struct {
+			Body string `json:"body"`
+		}
+	}
 	if json.Unmarshal(payload, &batch) != nil {
 		return nil
 	}
