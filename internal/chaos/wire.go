@@ -138,13 +138,3 @@ func (t *tally) add(what, whom string) {
 	}
 	t.counts[what][whom]++
 }
-
-// of returns a count over all whom it was done to.
-func (t *tally) of(what string) (n int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, c := range t.counts[what] {
-		n += c
-	}
-	return n
-}

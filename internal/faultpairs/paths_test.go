@@ -96,8 +96,10 @@ var paths = []path{
 		given: func(a *account) { a.register(map[string]any{}) },
 		when: func(a *account) func() {
 			batch := map[string]any{"events": []map[string]any{
-				{"event_type": "order.created", "payload": map[string]any{}, "id": "one"}, {"event_type": "order.created", "payload": map[string]any{}},
-				{"event_type": "not a type", "payload": map[string]any{}}, {"event_type": "order.updated", "payload": map[string]any{}, "id": "two"},
+				{"event_type": "order.created", "payload": map[string]any{}, "id": "one"},
+				{"event_type": "order.created", "payload": map[string]any{}},
+				{"event_type": "not a type", "payload": map[string]any{}},
+				{"event_type": "order.updated", "payload": map[string]any{}, "id": "two"},
 			}}
 			missing := map[int]bool{0: true, 1: true, 3: true}
 			for len(missing) > 0 {
@@ -180,6 +182,26 @@ var paths = []path{
 			a.receiver.answers(hookURL, 503)
 			a.acknowledged("dead", a.insist("POST", "/api/v1/events", event("order.created"), accepted, "Idempotency-Key", "one").deliveries()...)
 			return nil
+		},
+	},
+	{
+		name: "die when the event would soon expire: it stays as long as the dead letter",
+		given: func(a *account) {
+			a.cfg.Retention.Events = 24 * time.Hour
+			a.environments()
+			a.register(map[string]any{"max_retries": 0})
+		},
+		when: func(a *account) func() {
+			a.receiver.answers(hookURL, 503)
+			got := a.insist("POST", "/api/v1/events", event("order.created"), accepted, "Idempotency-Key", "one")
+			a.acknowledged("dead", got.deliveries()...)
+			return func() {
+				e, err := a.table.Event(context.Background(), "default", got.id())
+				require.NoError(a.t, err)
+				expires, err := time.Parse(time.RFC3339, a.only("/api/v1/dlq")["expires_at"].(string))
+				require.NoError(a.t, err)
+				require.False(a.t, e.ExpiresAt.Before(expires.Truncate(time.Second)), "the event expires at %s, its dead letter at %s", e.ExpiresAt, expires)
+			}
 		},
 	},
 	{
