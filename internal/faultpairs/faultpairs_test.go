@@ -150,7 +150,8 @@ func calls(t *testing.T, p path, seen *sites) (made []place) {
 }
 
 // walkWith takes a path with a fault, and says whether it met it.
-func walkWith(t *testing.T, p path, f fault) (met bool) {
+func walkWith(t *testing.T, p path, f fault) bool {
+	var met atomic.Bool // the calls of a function are made at once
 	a := begin(t, p)
 	defer a.close()
 	a.ledger.faults = max(f.calls, 1)
@@ -161,7 +162,7 @@ func walkWith(t *testing.T, p path, f fault) (met bool) {
 		fn.faults.Add(faultwire.Fault{
 			Operation: f.operation, Call: f.call, Times: f.calls, Mode: f.mode, Whole: !f.once,
 			Struck: func(r *http.Request) {
-				met = true
+				met.Store(true)
 				if f.kill {
 					kill(r)
 				}
@@ -169,7 +170,7 @@ func walkWith(t *testing.T, p path, f fault) (met bool) {
 		})
 	}
 	walk(a, p)
-	return met
+	return met.Load()
 }
 
 // begin opens an account and does what comes before the path.
