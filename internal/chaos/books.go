@@ -3,6 +3,7 @@ package chaos
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -136,6 +137,17 @@ func (l *ledger) balanceDeliveries(result *Result, rows map[string]deliveryShown
 	}
 }
 
+// history is what is known of a delivery.
+func (l *ledger) history(delivery string) string {
+	var b strings.Builder
+	b.WriteString("; it arrived")
+	for _, p := range l.arrivalsOf(delivery) {
+		fmt.Fprintf(&b, " [%s: attempt %s]", p.how, strings.Fields(p.stamp + " ?")[0])
+	}
+	fmt.Fprintf(&b, "; %d environments died with it, %d attempts were not recorded, %d were overtaken", l.died[delivery], l.unrecorded[delivery], l.overtaken[delivery])
+	return b.String()
+}
+
 // attemptsOf counts the attempts among posts. A connection that is reset before
 // an answer came is tried once more with the same request: that is one attempt.
 func attemptsOf(posts []arrived) int {
@@ -159,8 +171,7 @@ func (l *ledger) balanceAttempts(result *Result, id string, row deliveryShown, p
 		result.Uncounted += uncounted
 		result.UncountedDied += min(uncounted, died)
 		if uncounted > died+unrecorded+overtaken {
-			l.note("delivery %s: %d attempts arrived and %d are recorded; %d environments died with it, %d were not recorded, %d were overtaken",
-				id, posts, row.Attempts, died, unrecorded, overtaken)
+			l.note("delivery %s: %d attempts arrived and %d are recorded%s", id, posts, row.Attempts, l.history(id))
 		}
 	}
 	allowed := (1 + maxRetries) * (1 + result.Replays)
@@ -182,7 +193,7 @@ func (l *ledger) balanceEntries(id string, row deliveryShown, entries []entrySho
 		want = 1
 	}
 	if len(entries) != want {
-		l.note("delivery %s is %s and has %d dead letters", id, row.Status, len(entries))
+		l.note("delivery %s is %s and has %d dead letters%s", id, row.Status, len(entries), l.history(id))
 		return
 	}
 	if want == 0 {

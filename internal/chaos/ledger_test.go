@@ -81,7 +81,7 @@ func TestBooksBalanceOnlyWhenEveryPromiseWasKept(t *testing.T) {
 			w.ledger.environmentDied([]string{theDelivery})
 			w.post("2", fine)
 			w.post("3", fine)
-		}, "3 attempts arrived and 1 are recorded; 1 environments died"},
+		}, "3 attempts arrived and 1 are recorded; it arrived [200: attempt 1] [200: attempt 2] [200: attempt 3]; 1 environments died"},
 		{"an attempt that the store did not take", func(w *world) {
 			w.ledger.line([]byte(`{"msg":"attempt","delivery_id":"dlv_one","status":"delivered","record_error":"it is out"}`))
 			w.post("2", fine)

@@ -54,7 +54,7 @@ func Full() Options {
 			KillDeliver: time.Second, KillAPI: 4 * time.Second, KillSweeper: 15 * time.Second, Freeze: 20 * time.Second,
 			Twice: 0.02, Unheard: 0.005, Pause: 3 * time.Second,
 		},
-		Longest: 15 * time.Minute,
+		Longest: 20 * time.Minute,
 	}
 }
 
