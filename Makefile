@@ -58,11 +58,11 @@ functions: ## Build the three functions for this machine's processor, or for GOA
 
 .PHONY: test
 test: ## Run the unit, integration and end-to-end tests
-	$(GO) test -parallel $(PARALLEL) -timeout 5m ./...
+	$(GO) test -parallel $(PARALLEL) -timeout 10m ./...
 
 .PHONY: race
 race: ## Run the same tests with the race detector
-	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout 15m ./...
+	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout 20m ./...
 
 .PHONY: vet
 vet: ## Run go vet
@@ -116,6 +116,10 @@ load: bin/posthorn bin/loadtest ## Measure a fresh local Posthorn under load; AR
 		kill -0 $$pid 2>/dev/null || { cat "$$dir/log"; exit 1; }; sleep 0.1; \
 	done; \
 	POSTHORN_URL=http://127.0.0.1:18000 bin/loadtest $(or $(ARGS),suite)
+
+.PHONY: chaos
+chaos: ## Break everything around the functions while they deliver, some minutes; ARGS="middle" is smaller, ARGS="-seed 7" chooses
+	@$(GO) run $(BUILD_FLAGS) ./cmd/chaos $(ARGS)
 
 .PHONY: bench-stores
 bench-stores: ## Measure the embedded stores that were considered, a minute; ARGS="-time 20s" measures longer

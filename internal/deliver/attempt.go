@@ -50,7 +50,7 @@ func (b *batch) attempt(ctx context.Context, j *job, body []byte, trace string, 
 		// attempt is used up.
 		return b.deferral(ctx, j)
 	case !written:
-		return b.outdone(ctx, j)
+		return b.overtaken(ctx, j)
 	}
 	return b.settle(ctx, j, w.Delivery)
 }

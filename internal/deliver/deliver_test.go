@@ -137,6 +137,51 @@ func TestAConflictIsReadAgainAndAppliedAgain(t *testing.T) {
 	})
 }
 
+// SQS may give out a message twice at once. Both receives then bring it to the
+// dead-letter queue: were it acknowledged by the one that lost, the redrive
+// policy would find nothing.
+func TestAMessageWhoseDeathItsOtherReceiveHasRecordedStillGoesToTheDeadLetterQueue(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		given func(w *world) *hook.Message
+		by    string // whose message recorded the death
+		count int    // of the receive
+		stays bool   // for the redrive policy
+		sent  int    // to the dead-letter queue by its own hand
+	}{
+		{"a failure, at the last receive", (*world).message, "m", 5, true, 0},
+		{"a failure, before the last receive", (*world).message, "m", 3, false, 1},
+		{"an event that is gone", func(w *world) *hook.Message {
+			m := w.message()
+			m.Body, w.event = nil, nil
+			return m
+		}, "m", 5, true, 0},
+		{"an endpoint that is paused meanwhile", func(w *world) *hook.Message {
+			w.endpoint.Status = hook.EndpointPaused
+			return w.message()
+		}, "m", 5, true, 0},
+		{"another message's death is that one's to bring", (*world).message, "other", 5, false, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, fails503)
+				m := c.given(w)
+				w.rows[ref] = &hook.Delivery{Ref: ref, Rev: 1, Status: hook.Retrying, MessageID: c.by, Attempts: 4, GenAttempts: 4, LastAttemptID: "fourth"}
+				if c.by != "m" {
+					delete(w.rows, ref)
+				}
+				w.meanwhile = func() {
+					w.rows[ref] = &hook.Delivery{Ref: ref, Rev: 2, Status: hook.Dead, MessageID: c.by, Attempts: 5, GenAttempts: 5, LastAttemptID: "theirs"}
+				}
+				require.Equal(t, c.stays, w.deliver(m, "m", c.count))
+				require.Equal(t, "theirs", w.row().LastAttemptID)
+				require.Len(t, w.dead, c.sent)
+				require.Empty(t, w.copies)
+			})
+		})
+	}
+}
+
 func TestARecordedFailureForgetsEarlierReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, fails503)

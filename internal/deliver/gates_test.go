@@ -195,17 +195,36 @@ func TestAnEndpointThatWasResumedBeginsAnew(t *testing.T) {
 
 func TestGoneDisablesTheEndpointAndEndsTheDelivery(t *testing.T) {
 	gone := post.Result{StatusCode: http.StatusGone, Outcome: hook.OutcomeHTTPError, Reason: retry.Reason(http.StatusGone)}
-	for name, f := range map[string]fault{"": 0, "disabling fails": fails, "its answer is lost": answerLost} {
+	for name, c := range map[string]struct {
+		call     string
+		f        fault
+		disabled bool
+	}{
+		"":                           {"disable", 0, true},
+		"telling fails":              {"notify", fails, false},
+		"disabling fails":            {"disable", fails, false},
+		"disabling's answer is lost": {"disable", answerLost, true},
+	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, gone)
-				w.fault("disable", 0, f)
+				w.fault(c.call, 0, c.f)
 				require.False(t, w.deliver(w.message(), "m", 1))
 				require.Equal(t, hook.Dead, w.row().Status)
 				require.Equal(t, "HTTP 410: Gone", w.row().FailureReason)
 				require.Len(t, w.dead, 1, "it gets its entry")
-				require.Equal(t, f == fails, w.endpoint.Status == hook.EndpointActive)
-				require.Equal(t, f == 0, len(w.notices) == 1)
+				require.Equal(t, c.disabled, w.endpoint.Status == hook.EndpointDisabled)
+
+				// What was not done is done by the next 410, and told once: a notice of
+				// the same key is the same.
+				again := *w.message()
+				again.Gen = 1
+				require.False(t, w.deliver(&again, "n", 1))
+				require.Equal(t, hook.EndpointDisabled, w.endpoint.Status)
+				require.NotEmpty(t, w.notices)
+				for _, n := range w.notices {
+					require.Equal(t, w.notices[0].Key, n.Key)
+				}
 			})
 		})
 	}

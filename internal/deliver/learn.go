@@ -161,23 +161,23 @@ func days(d time.Duration) string {
 	return d.String()
 }
 
-// disable disables an endpoint, and tells of it once. Should the process die
-// in between, nobody is told; the endpoint shows why it is disabled.
+// disable tells that an endpoint is disabled, and disables it. It tells first,
+// and under a key that follows from the endpoint: whoever disables it tells the
+// same, and so does the next failure where this one got no further.
 func (b *batch) disable(ctx context.Context, e *hook.Endpoint, reason string) error {
-	changed, err := b.Endpoints.DisableEndpoint(ctx, e.Tenant, e.ID, reason)
-	if err != nil {
-		return fmt.Errorf("disable %s: %w", e.ID, err)
-	}
-	if !changed {
-		return nil
-	}
-	b.Log.WarnContext(ctx, "endpoint disabled", "endpoint_id", e.ID, "tenant", e.Tenant, "reason", reason)
-	err = b.Notifier.Notify(ctx, hook.Notice{
+	err := b.Notifier.Notify(ctx, hook.Notice{
 		Tenant: e.Tenant, Type: hook.NoticeDisabled, EndpointID: e.ID, Key: fmt.Sprintf("%s disabled %d", e.ID, e.Epoch),
 		Fields: map[string]any{"endpoint_id": e.ID, "endpoint_url": e.URL, "reason": reason},
 	})
 	if err != nil {
 		return fmt.Errorf("tell that %s is disabled: %w", e.ID, err)
+	}
+	changed, err := b.Endpoints.DisableEndpoint(ctx, e.Tenant, e.ID, reason)
+	if err != nil {
+		return fmt.Errorf("disable %s: %w", e.ID, err)
+	}
+	if changed {
+		b.Log.WarnContext(ctx, "endpoint disabled", "endpoint_id", e.ID, "tenant", e.Tenant, "reason", reason)
 	}
 	return nil
 }

@@ -37,6 +37,18 @@ func (d *Deliverer) settle(ctx context.Context, j *job, row *hook.Delivery) (don
 	}
 }
 
+// overtaken says whether the message is done with, when by the row as just read
+// there was nothing to record. SQS may give out a message twice at once. Where
+// the other receive has recorded the death, this message is still the one to
+// reach the dead-letter queue: acknowledged, it would be gone before the
+// redrive policy took it.
+func (d *Deliverer) overtaken(ctx context.Context, j *job) (done bool) {
+	if j.row != nil && unburied(j.row, j.message, j.received.MessageID) {
+		return d.bury(ctx, j)
+	}
+	return true
+}
+
 // backOff brings the delivery back when its next attempt is due: the same
 // message where it may be received once more and the wait is short, a copy
 // otherwise.
@@ -54,17 +66,6 @@ func (d *Deliverer) backOff(ctx context.Context, j *job, at time.Time) (done boo
 		return false
 	}
 	return d.copyOn(ctx, j, at, false)
-}
-
-// outdone does with the message what is left to do when the row, as it was read
-// last, leaves nothing to record: the delivery is over or goes on without it. A
-// queue can hand out a message to two at once. Where the other one has recorded
-// the death, the message is still the one to bring it to the dead-letter queue.
-func (d *Deliverer) outdone(ctx context.Context, j *job) (done bool) {
-	if unburied(j.row, j.message, j.received.MessageID) {
-		return d.bury(ctx, j)
-	}
-	return true
 }
 
 // copyOn sends a copy that comes back at the moment at, or as near to it as
@@ -129,7 +130,7 @@ func (d *Deliverer) end(ctx context.Context, j *job, status hook.Status, reason 
 		d.Log.WarnContext(ctx, "end not recorded", "delivery_id", j.message.ID(), "status", string(status), "error", err)
 		return d.deferral(ctx, j)
 	case !written:
-		return d.outdone(ctx, j)
+		return d.overtaken(ctx, j)
 	}
 	d.Log.InfoContext(ctx, "delivery ended", "delivery_id", j.message.ID(), "tenant", j.message.Tenant, "status", string(status), "reason", reason)
 	return d.settle(ctx, j, w.Delivery)
@@ -150,11 +151,10 @@ func (b *batch) hold(ctx context.Context, j *job) (done bool) {
 		b.Log.WarnContext(ctx, "hold not recorded", "delivery_id", j.message.ID(), "error", err)
 		return b.deferral(ctx, j)
 	case !written:
-		return b.outdone(ctx, j)
-	default:
-		b.Log.InfoContext(ctx, "delivery held", "delivery_id", j.message.ID(), "endpoint_id", j.message.EndpointID, "tenant", j.message.Tenant,
-			"endpoint_status", string(j.endpoint.Status))
+		return b.overtaken(ctx, j)
 	}
+	b.Log.InfoContext(ctx, "delivery held", "delivery_id", j.message.ID(), "endpoint_id", j.message.EndpointID, "tenant", j.message.Tenant,
+		"endpoint_status", string(j.endpoint.Status))
 	return true
 }
 

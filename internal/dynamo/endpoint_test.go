@@ -2,6 +2,7 @@ package dynamo_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -351,6 +353,34 @@ func TestConcurrentCallersShareReadsAndSeeWhatWasAnswered(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// Somebody's read of a set that hangs holds up nobody for longer than they have
+// time.
+func TestACallerWaitsForAnothersReadNoLongerThanItsOwnTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := setup(t)
+		w.create(w.endpoint())
+		w.faults.Add(faultwire.Fault{Operation: "Query", Mode: faultwire.AnswerLate})
+		long, endLong := context.WithTimeout(t.Context(), 30*time.Second)
+		defer endLong()
+		read := make(chan error)
+		go func() {
+			_, err := w.EndpointSet(long, tenant)
+			read <- err
+		}()
+		synctest.Wait()
+		began := time.Now()
+		short, endShort := context.WithTimeout(t.Context(), 5*time.Second)
+		defer endShort()
+		_, err := w.EndpointSet(short, tenant)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		require.Equal(t, 5*time.Second, time.Since(began))
+		require.ErrorIs(t, <-read, context.DeadlineExceeded)
+		_, err = w.EndpointSet(t.Context(), tenant)
+		require.NoError(t, err, "the turn was given back")
+	})
 }
 
 func TestTheCacheOfSetsIsBounded(t *testing.T) {

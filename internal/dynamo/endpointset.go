@@ -24,10 +24,12 @@ type endpointSets struct {
 // maxTenants bounds the cache; beyond it any one makes room.
 const maxTenants = 1000
 
-// tenantSet is one tenant's place in the cache. Its lock is held while the set
-// is read, so that many who find it old read it once.
+// tenantSet is one tenant's place in the cache. The turn is taken while the set
+// is read, so that many who find it old read it once. It is a channel and no
+// mutex: whoever waits for another's read waits as long as their own context
+// allows, however long that other's does.
 type tenantSet struct {
-	mu   sync.Mutex
+	turn chan struct{} // holds one while it is taken
 	set  *hook.EndpointSet
 	read time.Time
 }
@@ -52,7 +54,7 @@ func (s *endpointSets) of(tenant string) *tenantSet {
 			break
 		}
 	}
-	e := &tenantSet{}
+	e := &tenantSet{turn: make(chan struct{}, 1)}
 	s.known[tenant] = e
 	return e
 }
@@ -67,8 +69,12 @@ func (t *Table) EndpointSet(ctx context.Context, tenant string) (*hook.EndpointS
 		return nil, fmt.Errorf("read endpoint-set version: %w", err)
 	}
 	place := t.sets.of(tenant)
-	place.mu.Lock()
-	defer place.mu.Unlock()
+	select {
+	case place.turn <- struct{}{}:
+		defer func() { <-place.turn }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for the endpoints to be read: %w", ctx.Err())
+	}
 	// The set at hand may carry a later version than the one just read. It was
 	// read after that later version, so it holds every change that was answered
 	// before: the last thing that a change does is to move the version, and only

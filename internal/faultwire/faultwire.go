@@ -6,10 +6,12 @@ package faultwire
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -24,10 +26,11 @@ const (
 	FailBefore Mode = iota // answered 500; the service never sees the call
 	LoseAnswer             // the service takes the call, and the connection breaks
 	Throttle               // answered 400 ThrottlingException; the service never sees the call
+	AnswerLate             // not answered until the caller gives up; then the service takes the call all the same
 )
 
 func (m Mode) String() string {
-	return [...]string{"fail before", "lose answer", "throttle"}[m]
+	return [...]string{"fail before", "lose answer", "throttle", "answer late"}[m]
 }
 
 // Fault makes calls of one operation fail.
@@ -36,11 +39,17 @@ type Fault struct {
 	Call      int    // the first call to fail, counted from 1 when the fault is added; 0 is 1
 	Times     int    // how many calls fail from there on; 0 is 1, negative all
 	Mode      Mode
+	// Whole lets a call fail with all the retries that the SDK makes of it, so
+	// that its caller sees the fault. Retries are then not counted.
+	Whole bool
+	// Struck is told when a call has failed, before its caller is; nil: nobody.
+	Struck func(*http.Request)
 	// Match narrows the fault to calls whose body it takes; the others are not
 	// counted. nil: all.
 	Match func(body []byte) bool
 
 	seen, hit int
+	struck    map[string]bool // calls that failed, of a fault that is Whole
 }
 
 // Always is a Times for every call.
@@ -56,11 +65,13 @@ type Transport struct {
 	mu     sync.Mutex
 	faults []*Fault
 	calls  map[string]int
+	made   map[string]int
+	known  map[string]bool // calls that were made, for their retries
 }
 
 // New returns a Transport that hands calls on to next, but for the faults.
 func New(next http.RoundTripper, faults ...Fault) *Transport {
-	t := &Transport{next: next, calls: make(map[string]int)}
+	t := &Transport{next: next, calls: make(map[string]int), made: make(map[string]int), known: make(map[string]bool)}
 	t.Add(faults...)
 	return t
 }
@@ -80,7 +91,7 @@ func (t *Transport) Add(faults ...Fault) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, f := range faults {
-		f.Call, f.seen, f.hit = max(f.Call, 1), 0, 0
+		f.Call, f.seen, f.hit, f.struck = max(f.Call, 1), 0, 0, make(map[string]bool)
 		if f.Times == 0 {
 			f.Times = 1
 		}
@@ -101,6 +112,14 @@ func (t *Transport) Calls(operation string) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.calls[operation]
+}
+
+// Made says how often each operation was called, the SDK's own retries not
+// counted.
+func (t *Transport) Made() map[string]int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.made)
 }
 
 // Pending says how many calls of the faults with an end have not failed yet,
@@ -124,25 +143,49 @@ func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	mode, faulty := t.due(operation, body)
-	if !faulty {
+	f := t.due(operation, r.Header.Get(callHeader), body)
+	if f == nil {
 		return t.next.RoundTrip(r)
 	}
-	switch mode {
+	answer, err := t.fail(r, f.Mode)
+	if f.Struck != nil {
+		f.Struck(r)
+	}
+	return answer, err
+}
+
+// callHeader names a call of the SDK's: its retries carry the same.
+const callHeader = "Amz-Sdk-Invocation-Id"
+
+// fail makes a call fail.
+func (t *Transport) fail(r *http.Request, how Mode) (*http.Response, error) {
+	switch how {
 	case LoseAnswer:
-		answer, err := t.next.RoundTrip(r)
-		if err != nil {
+		if err := t.unheard(r); err != nil {
 			return nil, err
 		}
-		if _, err := io.Copy(io.Discard, answer.Body); err != nil {
-			return nil, errors.Join(ErrLost, err, answer.Body.Close())
-		}
-		return nil, errors.Join(ErrLost, answer.Body.Close())
+		return nil, ErrLost
 	case Throttle:
 		return refusal(r, http.StatusBadRequest, "ThrottlingException"), nil
+	case AnswerLate:
+		<-r.Context().Done()
+		if err := t.unheard(r.WithContext(context.WithoutCancel(r.Context()))); err != nil {
+			return nil, err
+		}
+		return nil, r.Context().Err()
 	default:
 		return refusal(r, http.StatusInternalServerError, "InternalServerError"), nil
 	}
+}
+
+// unheard lets the service take a call whose answer nobody gets.
+func (t *Transport) unheard(r *http.Request) error {
+	answer, err := t.next.RoundTrip(r)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(io.Discard, answer.Body)
+	return errors.Join(err, answer.Body.Close())
 }
 
 // readBody reads the request's body and leaves a fresh one in its place.
@@ -158,22 +201,34 @@ func readBody(r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
-// due counts the call and says whether, and how, it is to fail.
-func (t *Transport) due(operation string, body []byte) (m Mode, faulty bool) {
+// due counts the call and returns the fault by which it is to fail; nil: none.
+func (t *Transport) due(operation, id string, body []byte) (due *Fault) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.calls[operation]++
+	retry := id != "" && t.known[id]
+	if !retry {
+		t.made[operation]++
+		t.known[id] = true
+	}
 	for _, f := range t.faults {
 		if f.Operation != operation || f.Match != nil && !f.Match(body) {
 			continue
 		}
+		if f.Whole && retry {
+			if due == nil && f.struck[id] {
+				due = f
+			}
+			continue
+		}
 		f.seen++
-		if !faulty && f.seen >= f.Call && (f.Times < 0 || f.hit < f.Times) {
+		if due == nil && f.seen >= f.Call && (f.Times < 0 || f.hit < f.Times) {
 			f.hit++
-			m, faulty = f.Mode, true
+			f.struck[id] = true
+			due = f
 		}
 	}
-	return m, faulty
+	return due
 }
 
 // refusal is the answer of a service that did nothing.

@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 
 	"posthorn/internal/config"
+	"posthorn/internal/deliver"
 	"posthorn/internal/lambdaevent"
 )
 
@@ -20,31 +21,37 @@ func (a *App) APIFunction() lambdaevent.GatewayHandler {
 	serve := lambdaevent.Gateway(a.API(APIOptions{}))
 	return func(ctx context.Context, req events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 		defer a.flush(ctx)
-		if deadline, ok := ctx.Deadline(); ok {
-			within, cancel := context.WithDeadline(ctx, deadline.Add(-returnTime))
-			defer cancel()
-			return serve(within, req)
-		}
-		return serve(ctx, req)
+		within, cancel := inTime(ctx)
+		defer cancel()
+		return serve(within, req)
 	}
 }
 
 // DeliverFunction returns the deliverer as a Lambda function behind an event
 // source mapping with ReportBatchItemFailures.
 func (a *App) DeliverFunction() func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
-	d := a.Deliverer()
+	return a.DeliverFunctionWith(a.Deliverer())
+}
+
+// DeliverFunctionWith is DeliverFunction for a deliverer of the App's in which
+// something was replaced.
+func (a *App) DeliverFunctionWith(d *deliver.Deliverer) func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
 	return func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 		defer a.flush(ctx)
 		return lambdaevent.Failures(d.Deliver(ctx, lambdaevent.Batch(e))), nil
 	}
 }
 
-// SweepFunction returns the sweeper as a Lambda function behind a schedule.
+// SweepFunction returns the sweeper as a Lambda function behind a schedule. It
+// returns in time, too: one that runs out of it would lose its counts, and its
+// environment.
 func (a *App) SweepFunction() func(context.Context, events.EventBridgeEvent) error {
 	s := a.Sweeper()
 	return func(ctx context.Context, _ events.EventBridgeEvent) error {
 		defer a.flush(ctx)
-		_, err := s.Sweep(ctx)
+		within, cancel := inTime(ctx)
+		defer cancel()
+		_, err := s.Sweep(within)
 		return err
 	}
 }
@@ -52,6 +59,14 @@ func (a *App) SweepFunction() func(context.Context, events.EventBridgeEvent) err
 // returnTime is what is kept back of an invocation's time for the flush and the
 // answer.
 const returnTime = flushTime + time.Second
+
+// inTime is ctx less the time to return, where it has a deadline.
+func inTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(ctx, deadline.Add(-returnTime))
+	}
+	return ctx, func() {}
+}
 
 // flushTime bounds how long an answer waits for its counts.
 const flushTime = 2 * time.Second

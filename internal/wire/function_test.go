@@ -85,6 +85,18 @@ func TestHungServicesAreAnsweredWithAProblemInTime(t *testing.T) {
 	}
 }
 
+func TestASweepOfAHungQueueReturnsInTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 55*time.Second) // as in template.yaml
+		defer cancel()
+		app := hung(t)
+		app.Counts().Ended("dead") // what is counted cannot be stored either
+		require.ErrorIs(t, app.SweepFunction()(ctx, events.EventBridgeEvent{}), context.DeadlineExceeded)
+		require.NoError(t, ctx.Err(), "returned while there was time")
+	})
+}
+
 func TestAFunctionWithoutADeadlineServes(t *testing.T) {
 	t.Parallel()
 	resp, err := hung(t).APIFunction()(t.Context(), request("GET", "/health", ""))

@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -127,6 +128,22 @@ func TestKillOfAFreeEnvironmentLosesNothing(t *testing.T) {
 		}
 		require.NotEqual(t, pid, must(t, f, command{Do: "echo"}).PID)
 	}
+}
+
+func TestAFrozenEnvironmentTimesOut(t *testing.T) {
+	t.Parallel()
+	f := start(t, Options{MaxConcurrency: 2, Timeout: 2 * time.Second})
+	require.False(t, f.FreezeOne())
+	pid := must(t, f, command{Do: "echo"}).PID
+	results, release := waiting(t, f, 1)
+	require.True(t, f.FreezeOne())
+	for stopped := syscall.WaitStatus(0); !stopped.Stopped(); runtime.Gosched() { // a signal takes a moment
+		_, err := syscall.Wait4(pid, &stopped, syscall.WUNTRACED|syscall.WNOHANG, nil)
+		require.NoError(t, err)
+	}
+	release() // it does not hear of it
+	fails(t, <-results[0], KindTimeout)
+	must(t, f, command{Do: "echo"})
 }
 
 func TestKillAll(t *testing.T) {

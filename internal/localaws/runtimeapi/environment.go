@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -46,6 +47,7 @@ func newInvocation(payload []byte) *invocation {
 // methods are called from it, except kill and those of the server.
 type environment struct {
 	f      *Function
+	n      int              // of the function's environments, from 0
 	work   chan *invocation // room for one: it has one at a time
 	next   chan *invocation // to the runtime's request for the next invocation
 	asked  chan struct{}    // the runtime asked for the next invocation
@@ -141,8 +143,14 @@ func (e *environment) start() error {
 		return e.exitError("killed before it started")
 	}
 	cmd := exec.Command(e.f.o.Path)
-	cmd.Dir, cmd.Env = e.f.workDir(), e.f.environ(e.server.Addr)
-	cmd.Stdout, cmd.Stderr = e.f.stdout, e.f.stderr
+	cmd.Dir, cmd.Env = e.f.workDir(), e.f.environ(e.n, e.server.Addr)
+	out, errs := wholeLines(e.f.stdout), wholeLines(e.f.stderr)
+	if out != nil {
+		cmd.Stdout = out
+	}
+	if errs != nil {
+		cmd.Stderr = errs
+	}
 	cmd.WaitDelay = time.Second // a child of the process may hold its output open
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("runtimeapi: start %s: %w", e.f.o.Name, err)
@@ -153,6 +161,9 @@ func (e *environment) start() error {
 		var exit *exec.ExitError
 		if err := cmd.Wait(); err != nil && !errors.As(err, &exit) && !errors.Is(err, exec.ErrWaitDelay) {
 			e.note("wait for the process", err)
+		}
+		if err := errors.Join(out.end(), errs.end()); err != nil {
+			e.note("write the end of its output", err)
 		}
 	}()
 	return nil
@@ -235,6 +246,18 @@ func (e *environment) kill() {
 	}
 	if err := e.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		e.note("kill the process", err)
+	}
+}
+
+// freeze stops the process where it is.
+func (e *environment) freeze() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.cmd == nil {
+		return
+	}
+	if err := e.cmd.Process.Signal(syscall.SIGSTOP); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		e.note("stop the process", err)
 	}
 }
 

@@ -32,6 +32,9 @@ type Options struct {
 	// Env is the function's own environment, "KEY=value". Beside it a process
 	// gets what Lambda sets and the caller's PATH and TMPDIR, nothing else.
 	Env []string
+	// EnvOf, if there is one, returns what the n-th process, from 0, has in its
+	// environment beside that.
+	EnvOf func(n int) []string
 	// Timeout of an invocation. 0: 3 s, Lambda's default.
 	Timeout time.Duration
 	// MaxConcurrency is the number of environments, and so of invocations at
@@ -41,8 +44,8 @@ type Options struct {
 	MemoryMB int
 	// Region is only told to the function. "": us-east-1.
 	Region string
-	// Stdout and Stderr get what the processes write. They are not called
-	// concurrently. Nil: discarded.
+	// Stdout and Stderr get what the processes write, in whole lines. They are
+	// not called concurrently. Nil: discarded.
 	Stdout, Stderr io.Writer
 }
 
@@ -57,6 +60,7 @@ type Function struct {
 	busy   int            // invocations under way, at most MaxConcurrency
 	idle   []*environment // free ones, the latest used last
 	all    []*environment
+	begun  int // environments so far
 	cold   []time.Duration
 	live   sync.WaitGroup // of environments
 }
@@ -137,6 +141,8 @@ func (f *Function) dispatch(inv *invocation) {
 		return
 	}
 	e := newEnvironment(f)
+	e.n = f.begun
+	f.begun++
 	e.work <- inv
 	f.all = append(f.all, e)
 	f.live.Add(1)
@@ -181,6 +187,17 @@ func (f *Function) ColdStarts() []time.Duration {
 // KillOne sends SIGKILL to the process of an environment chosen at random,
 // among the busy ones where there are any. It reports whether there was one.
 func (f *Function) KillOne() bool {
+	return f.one((*environment).kill)
+}
+
+// FreezeOne stops the process of an environment that is chosen likewise: it
+// stands still, and times out. It reports whether there was one.
+func (f *Function) FreezeOne() bool {
+	return f.one((*environment).freeze)
+}
+
+// one does something to one environment, and reports whether there was one.
+func (f *Function) one(do func(*environment)) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	from := make([]*environment, 0, len(f.all))
@@ -195,7 +212,7 @@ func (f *Function) KillOne() bool {
 	if len(from) == 0 {
 		return false
 	}
-	from[rand.IntN(len(from))].kill()
+	do(from[rand.IntN(len(from))])
 	return true
 }
 

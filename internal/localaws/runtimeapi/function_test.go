@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -151,6 +152,19 @@ func TestTheProcessGetsLambdasEnvironmentAndNotTheCallers(t *testing.T) {
 	}
 }
 
+func TestEachProcessMayHaveAnEnvironmentOfItsOwn(t *testing.T) {
+	t.Parallel()
+	f := start(t, Options{MaxConcurrency: 1, EnvOf: func(n int) []string { return []string{"NUMBER=" + strconv.Itoa(n)} }})
+	for _, want := range []string{"NUMBER=0", "NUMBER=1"} {
+		require.Contains(t, must(t, f, command{Do: "env"}).Env, want)
+		pid := must(t, f, command{Do: "echo"}).PID
+		f.KillAll()
+		for alive(pid) {
+			runtime.Gosched()
+		}
+	}
+}
+
 func TestAnErrorLeavesTheEnvironment(t *testing.T) {
 	t.Parallel()
 	f := start(t, Options{MaxConcurrency: 1})
@@ -288,6 +302,31 @@ func TestOutputOfTheProcesses(t *testing.T) {
 	f.Close()
 	require.Equal(t, "hello\n", out.String())
 	require.Equal(t, "hello\n", both.String())
+}
+
+func TestLinesOfSeveralProcessesDoNotMix(t *testing.T) {
+	t.Parallel()
+	var got []string
+	shared := writerFunc(func(b []byte) { got = append(got, string(b)) })
+	one, other := wholeLines(shared), wholeLines(shared)
+	for _, step := range []struct {
+		to   *lineWriter
+		text string
+	}{{one, "a"}, {other, "x\ny"}, {one, "b\nc"}, {other, "z\n"}} {
+		_, err := step.to.Write([]byte(step.text))
+		require.NoError(t, err)
+	}
+	require.NoError(t, one.end())
+	require.NoError(t, other.end())
+	require.NoError(t, wholeLines(nil).end())
+	require.Equal(t, []string{"x\n", "ab\n", "yz\n", "c"}, got)
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(b []byte) (int, error) {
+	f(b)
+	return len(b), nil
 }
 
 // BenchmarkInvoke measures a warm invocation.
