@@ -40,7 +40,8 @@ type Faults struct {
 
 	Twice, Unheard float64 // of the batches: delivered twice, finished but not heard of
 
-	Pause time.Duration // of an endpoint
+	Operate time.Duration // on an endpoint: now and then its secret is rotated
+	Pauses  bool          // endpoints are paused and resumed, too: a resume looks again for a minute
 }
 
 // Full is a run of some minutes.
@@ -52,7 +53,7 @@ func Full() Options {
 			Throttled: 0.02, Failed: 0.01, Lost: 0.01, Slow: 0.01, Late: 0.0005,
 			OutageEvery: 25 * time.Second, OutageFor: 2 * time.Second,
 			KillDeliver: time.Second, KillAPI: 4 * time.Second, KillSweeper: 15 * time.Second, Freeze: 20 * time.Second,
-			Twice: 0.02, Unheard: 0.005, Pause: 3 * time.Second,
+			Twice: 0.02, Unheard: 0.005, Operate: 3 * time.Second, Pauses: true,
 		},
 		Longest: 20 * time.Minute,
 	}
@@ -67,7 +68,7 @@ func Middle() Options {
 	return o
 }
 
-// Short is a run of some seconds. The queue's visibility timeout is below the
+// Short is a run of half a minute. The queue's visibility timeout is below the
 // functions' timeout, which an account would refuse: what a killed environment
 // had comes back as soon.
 func Short() Options {
@@ -76,7 +77,8 @@ func Short() Options {
 	o.Visibility, o.Skew = 3*time.Second, 0
 	o.Faults.Throttled, o.Faults.Failed, o.Faults.Lost, o.Faults.Late = 0.02, 0.01, 0.01, 0
 	o.Faults.OutageEvery, o.Faults.Freeze, o.Faults.KillSweeper = 0, 0, 0
-	o.Faults.KillDeliver, o.Faults.KillAPI, o.Faults.Pause = 400*time.Millisecond, 700*time.Millisecond, time.Second
+	o.Faults.KillDeliver, o.Faults.KillAPI = 400*time.Millisecond, 700*time.Millisecond
+	o.Faults.Operate, o.Faults.Pauses = time.Second, false
 	o.Longest = 2 * time.Minute
 	return o
 }
