@@ -225,7 +225,7 @@ func outages(ctx context.Context, d dice, f Faults, w *awsFaults, t *tally) {
 		return
 	}
 	for n := 0; wait(ctx, d.around(f.OutageEvery, "outage", n)); n++ {
-		service := services[d.pick(len(services), "what is out", n)]
+		service := services[(d.pick(len(services), "what is out first")+n)%len(services)]
 		t.add("outages", service)
 		w.setDown(service)
 		wait(ctx, d.around(f.OutageFor, "how long", n))

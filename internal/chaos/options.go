@@ -32,6 +32,7 @@ type Options struct {
 // are the mean between two.
 type Faults struct {
 	Throttled, Failed, Lost float64 // of the AWS calls: refused, failed, applied with the answer lost
+	Whole                   float64 // of those: that fail with all retries the SDK makes
 	Slow, Late              float64 // of the AWS calls: up to a second, until the caller gives up
 
 	OutageEvery, OutageFor time.Duration // of one service; 0: none
@@ -50,7 +51,7 @@ func Full() Options {
 		Events: 20_000, Endpoints: 50, Producers: 24,
 		Environments: 20, Timeout: 12 * time.Second, Visibility: 15 * time.Second, Skew: 1500 * time.Millisecond,
 		Faults: Faults{
-			Throttled: 0.02, Failed: 0.01, Lost: 0.01, Slow: 0.01, Late: 0.0005,
+			Throttled: 0.02, Failed: 0.01, Lost: 0.01, Whole: 0.15, Slow: 0.01, Late: 0.0005,
 			OutageEvery: 25 * time.Second, OutageFor: 2 * time.Second,
 			KillDeliver: time.Second, KillAPI: 4 * time.Second, KillSweeper: 15 * time.Second, Freeze: 20 * time.Second,
 			Twice: 0.02, Unheard: 0.005, Operate: 3 * time.Second, Pauses: true,
