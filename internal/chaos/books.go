@@ -170,6 +170,8 @@ func (l *ledger) balanceAttempts(result *Result, id string, row deliveryShown, p
 	if uncounted > 0 {
 		result.Uncounted += uncounted
 		result.UncountedDied += min(uncounted, died)
+		result.UncountedRefused += min(max(uncounted-died, 0), unrecorded)
+		result.UncountedOvertaken += min(max(uncounted-died-unrecorded, 0), overtaken)
 		if uncounted > died+unrecorded+overtaken {
 			l.note("delivery %s: %d attempts arrived and %d are recorded%s", id, posts, row.Attempts, l.history(id))
 		}

@@ -26,7 +26,7 @@ func TestNothingIsLostWhenEverythingBreaks(t *testing.T) {
 	require.Equal(t, o.Events, result.Events)
 	require.Equal(t, result.Owed, result.Delivered+result.Dead, text.String())
 	for _, what := range []string{
-		"AWS calls throttled", "AWS calls failed", "AWS answers lost", "AWS calls slow", "environments killed", "batches delivered twice", "endpoints paused",
+		"AWS calls throttled", "AWS calls failed", "AWS answers lost", "AWS calls that failed with all retries", "AWS calls slow", "environments killed", "batches delivered twice", "secrets rotated", "replays of all dead letters",
 	} {
 		require.NotEmpty(t, result.Injected[what], "%s: it did not happen\n%s", what, text.String())
 	}

@@ -124,17 +124,13 @@ func list[T any](ctx context.Context, c *client, path string) (all []T, err erro
 // those that were disabled, and once replays all dead letters, until ctx ends.
 // It leaves no endpoint paused on purpose.
 func (p *operator) disturb(ctx context.Context) error {
-	for n := 0; wait(ctx, p.dice.around(p.o.Faults.Pause, "pause", n)); n++ {
-		endpoint := p.dice.pick(len(p.ids), "whom to pause", n)
-		path := "/api/v1/webhooks/" + p.ids[endpoint]
+	for n := 0; wait(ctx, p.dice.around(p.o.Faults.Operate, "operate", n)); n++ {
+		endpoint := p.dice.pick(len(p.ids), "on whom", n)
 		lasting := context.WithoutCancel(ctx)
-		if _, err := p.insist(lasting, http.MethodPost, path+"/pause", nil, nil, http.StatusOK); err != nil {
-			return err
-		}
-		p.tally.add("endpoints paused", "")
-		wait(ctx, p.dice.around(p.o.Faults.Pause/2, "resume", n))
-		if err := p.resume(lasting, p.ids[endpoint]); err != nil {
-			return err
+		if p.o.Faults.Pauses {
+			if err := p.pause(ctx, p.ids[endpoint], n); err != nil {
+				return err
+			}
 		}
 		if n%3 == 0 {
 			if err := p.rotate(lasting, endpoint, n); err != nil {
@@ -151,6 +147,17 @@ func (p *operator) disturb(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// pause pauses an endpoint, and resumes it after a while or when ctx ends.
+func (p *operator) pause(ctx context.Context, id string, n int) error {
+	lasting := context.WithoutCancel(ctx)
+	if _, err := p.insist(lasting, http.MethodPost, "/api/v1/webhooks/"+id+"/pause", nil, nil, http.StatusOK); err != nil {
+		return err
+	}
+	p.tally.add("endpoints paused", "")
+	wait(ctx, p.dice.around(p.o.Faults.Operate/2, "resume", n))
+	return p.resume(lasting, id)
 }
 
 func (p *operator) resume(ctx context.Context, id string) error {
@@ -218,7 +225,7 @@ func outages(ctx context.Context, d dice, f Faults, w *awsFaults, t *tally) {
 		return
 	}
 	for n := 0; wait(ctx, d.around(f.OutageEvery, "outage", n)); n++ {
-		service := services[d.pick(len(services), "what is out", n)]
+		service := services[(d.pick(len(services), "what is out first")+n)%len(services)]
 		t.add("outages", service)
 		w.setDown(service)
 		wait(ctx, d.around(f.OutageFor, "how long", n))

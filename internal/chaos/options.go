@@ -32,6 +32,7 @@ type Options struct {
 // are the mean between two.
 type Faults struct {
 	Throttled, Failed, Lost float64 // of the AWS calls: refused, failed, applied with the answer lost
+	Whole                   float64 // of those: that fail with all retries the SDK makes
 	Slow, Late              float64 // of the AWS calls: up to a second, until the caller gives up
 
 	OutageEvery, OutageFor time.Duration // of one service; 0: none
@@ -40,7 +41,8 @@ type Faults struct {
 
 	Twice, Unheard float64 // of the batches: delivered twice, finished but not heard of
 
-	Pause time.Duration // of an endpoint
+	Operate time.Duration // on an endpoint: now and then its secret is rotated
+	Pauses  bool          // endpoints are paused and resumed, too: a resume looks again for a minute
 }
 
 // Full is a run of some minutes.
@@ -49,10 +51,10 @@ func Full() Options {
 		Events: 20_000, Endpoints: 50, Producers: 24,
 		Environments: 20, Timeout: 12 * time.Second, Visibility: 15 * time.Second, Skew: 1500 * time.Millisecond,
 		Faults: Faults{
-			Throttled: 0.02, Failed: 0.01, Lost: 0.01, Slow: 0.01, Late: 0.0005,
+			Throttled: 0.02, Failed: 0.01, Lost: 0.01, Whole: 0.15, Slow: 0.01, Late: 0.0005,
 			OutageEvery: 25 * time.Second, OutageFor: 2 * time.Second,
 			KillDeliver: time.Second, KillAPI: 4 * time.Second, KillSweeper: 15 * time.Second, Freeze: 20 * time.Second,
-			Twice: 0.02, Unheard: 0.005, Pause: 3 * time.Second,
+			Twice: 0.02, Unheard: 0.005, Operate: 3 * time.Second, Pauses: true,
 		},
 		Longest: 20 * time.Minute,
 	}
@@ -67,7 +69,7 @@ func Middle() Options {
 	return o
 }
 
-// Short is a run of some seconds. The queue's visibility timeout is below the
+// Short is a run of half a minute. The queue's visibility timeout is below the
 // functions' timeout, which an account would refuse: what a killed environment
 // had comes back as soon.
 func Short() Options {
@@ -76,7 +78,8 @@ func Short() Options {
 	o.Visibility, o.Skew = 3*time.Second, 0
 	o.Faults.Throttled, o.Faults.Failed, o.Faults.Lost, o.Faults.Late = 0.02, 0.01, 0.01, 0
 	o.Faults.OutageEvery, o.Faults.Freeze, o.Faults.KillSweeper = 0, 0, 0
-	o.Faults.KillDeliver, o.Faults.KillAPI, o.Faults.Pause = 400*time.Millisecond, 700*time.Millisecond, time.Second
+	o.Faults.KillDeliver, o.Faults.KillAPI = 400*time.Millisecond, 700*time.Millisecond
+	o.Faults.Operate, o.Faults.Pauses = time.Second, false
 	o.Longest = 2 * time.Minute
 	return o
 }

@@ -23,6 +23,8 @@ type Result struct {
 	Duplicates            int // deliveries that were answered with 200 more than once
 	Uncounted             int // attempts that arrived and are on no record
 	UncountedDied         int // of those: their environment died
+	UncountedRefused      int // the store did not take the record
+	UncountedOvertaken    int // another receive had ended the delivery meanwhile
 	TooMany               int // deliveries with more attempts on record than are allowed
 	Replays               int // of all dead letters
 
@@ -55,7 +57,9 @@ func (r Result) WriteText(w io.Writer) error {
 	fmt.Fprintf(&b, "  %-28s %8d\n", "delivered more than once", r.Duplicates)
 	fmt.Fprintf(&b, "  %-28s %8.2f %% of the deliveries\n", "  share of duplicates", 100*float64(r.Duplicates)/float64(max(r.Owed, 1)))
 	fmt.Fprintf(&b, "  %-28s %8d\n", "attempts on no record", r.Uncounted)
-	fmt.Fprintf(&b, "  %-28s %8d\n\n", "  their environment died", r.UncountedDied)
+	fmt.Fprintf(&b, "  %-28s %8d\n", "  their environment died", r.UncountedDied)
+	fmt.Fprintf(&b, "  %-28s %8d\n", "  could not be recorded", r.UncountedRefused)
+	fmt.Fprintf(&b, "  %-28s %8d\n\n", "  it had ended meanwhile", r.UncountedOvertaken)
 	b.WriteString("what was done to it\n")
 	for _, what := range slices.Sorted(maps.Keys(r.Injected)) {
 		total := 0

@@ -17,12 +17,13 @@ type awsFaults struct {
 
 	mu    sync.Mutex
 	calm  bool
-	down  string         // the service that is out; empty: none
-	calls map[string]int // by operation
+	down  string                    // the service that is out; empty: none
+	calls map[string]int            // by operation
+	whole map[string]faultwire.Mode // calls that fail with all their retries, so that their caller sees it
 }
 
 func newAWSFaults(o Options, t *tally) *awsFaults {
-	return &awsFaults{dice: dice(o.Seed), faults: o.Faults, tally: t, calls: map[string]int{}}
+	return &awsFaults{dice: dice(o.Seed), faults: o.Faults, tally: t, calls: map[string]int{}, whole: map[string]faultwire.Mode{}}
 }
 
 // service is services with faults.
@@ -73,13 +74,16 @@ func serviceOf(operation string) string {
 }
 
 // how says what becomes of the next call of an operation.
-func (w *awsFaults) how(operation string) (faultwire.Mode, bool) {
+func (w *awsFaults) how(operation, call string) (faultwire.Mode, bool) {
 	service := serviceOf(operation)
 	w.tally.add("AWS calls", service)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.calm {
 		return 0, false
+	}
+	if mode, retry := w.whole[call]; retry {
+		return mode, true
 	}
 	n := w.calls[operation]
 	w.calls[operation]++
@@ -100,6 +104,10 @@ func (w *awsFaults) how(operation string) (faultwire.Mode, bool) {
 	} {
 		if luck -= f.share; luck < 0 {
 			w.tally.add(f.name, service)
+			if call != "" && w.dice.roll("whole "+operation, n) < w.faults.Whole {
+				w.tally.add("AWS calls that failed with all retries", service)
+				w.whole[call] = f.mode
+			}
 			return f.mode, true
 		}
 	}

@@ -10,12 +10,13 @@ import (
 )
 
 // Handler returns a service whose calls fail as how says, for callers in
-// processes of their own. how is asked once for each call; ok is false for one
-// that is to be answered as ever.
-func Handler(service http.Handler, how func(operation string) (m Mode, ok bool)) http.Handler {
+// processes of their own. how is asked once for each call, and told the name of
+// the SDK's call, which its retries share; ok is false for one that is to be
+// answered as ever.
+func Handler(service http.Handler, how func(operation, call string) (m Mode, ok bool)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
-		mode, faulty := how(operation)
+		mode, faulty := how(operation, r.Header.Get(callHeader))
 		if !faulty {
 			service.ServeHTTP(w, r)
 			return
