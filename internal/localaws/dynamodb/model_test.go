@@ -2,9 +2,12 @@ package dynamodb
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -69,6 +72,57 @@ func TestTheServerAgreesWithAMap(t *testing.T) {
 				h.call(t, "DeleteItem", `{"TableName":"bench","Key":{`+keyJSON(k)+`}}`)
 				delete(model, k)
 			},
+			"both or none": func(t *rapid.T) {
+				k, other, r := draw(t), draw(t), row{rapid.IntRange(-5, 5).Draw(t, "n"), ""}
+				if k == other {
+					t.Skip("an item is in a transaction once")
+				}
+				_, code, _ := send(t, s, "TransactWriteItems", fmt.Sprintf(
+					`{"TransactItems":[{"Put":{"TableName":"bench","Item":{%s,"N":{"N":"%d"}}}},{"Update":{"TableName":"bench","Key":{%s},"UpdateExpression":"ADD N :1","ConditionExpression":"N > :0","ExpressionAttributeValues":{":1":{"N":"1"},":0":{"N":"0"}}}}]}`,
+					keyJSON(k), r.N, keyJSON(other)))
+				o := model[other]
+				require.Equal(t, o.N > 0, code == "", code)
+				if code == "" {
+					model[k], model[other] = r, row{o.N + 1, o.gs}
+				} else {
+					require.Equal(t, "TransactionCanceledException", code)
+				}
+			},
+			"query a part": func(t *rapid.T) {
+				pk, a, b := pks.Draw(t, "pk"), sks.Draw(t, "from"), sks.Draw(t, "to")
+				if a > b {
+					a, b = b, a
+				}
+				type span struct {
+					condition string
+					has       func(sk string) bool
+				}
+				q := rapid.SampledFrom([]span{
+					{"SK = :a", func(sk string) bool { return sk == a }},
+					{"SK < :a", func(sk string) bool { return sk < a }},
+					{"SK <= :a", func(sk string) bool { return sk <= a }},
+					{"SK > :a", func(sk string) bool { return sk > a }},
+					{"SK >= :a", func(sk string) bool { return sk >= a }},
+					{"begins_with(SK, :a)", func(sk string) bool { return strings.HasPrefix(sk, a) }},
+					{"SK BETWEEN :a AND :b", func(sk string) bool { return sk >= a && sk <= b }},
+				}).Draw(t, "condition")
+				backwards, limit := rapid.Bool().Draw(t, "backwards"), rapid.IntRange(1, 4).Draw(t, "limit")
+				var want []string
+				for _, k := range sortedRows(model) {
+					if k.pk == pk && q.has(k.sk) {
+						want = append(want, fmt.Sprint(k.sk, model[k].N))
+					}
+				}
+				if backwards {
+					slices.Reverse(want)
+				}
+				values := fmt.Sprintf(`":p":{"S":"%s"},":a":{"S":%s}`, pk, appendText(nil, a))
+				if strings.Contains(q.condition, ":b") {
+					values += fmt.Sprintf(`,":b":{"S":%s}`, appendText(nil, b))
+				}
+				query := fmt.Sprintf(`"KeyConditionExpression":"PK = :p AND %s","ExpressionAttributeValues":{%s},"ScanIndexForward":%v,"Limit":%d`, q.condition, values, !backwards, limit)
+				require.Equal(t, want, pagedRows(t, s, query, limit))
+			},
 			"": func(t *rapid.T) { // what the table and the index show
 				for _, pk := range []string{"p", "q"} {
 					var want []string
@@ -99,16 +153,29 @@ func sortedRows(model map[rowKey]row) []rowKey {
 }
 
 func queryRows(t *rapid.T, s *Server, query string) []string {
-	var out struct {
-		Items []struct {
-			SK struct{ S string }
-			N  counter
-		}
-	}
-	do(t, s, "Query", `{"TableName":"bench",`+query+`}`, &out)
+	return pagedRows(t, s, query, math.MaxInt)
+}
+
+// pagedRows queries page after page, of at most so many rows each.
+func pagedRows(t *rapid.T, s *Server, query string, limit int) []string {
 	var rows []string
-	for _, it := range out.Items {
-		rows = append(rows, fmt.Sprint(it.SK.S, it.N.value(t)))
+	start := ""
+	for {
+		var out struct {
+			Items []struct {
+				SK struct{ S string }
+				N  counter
+			}
+			LastEvaluatedKey json.RawMessage
+		}
+		do(t, s, "Query", `{"TableName":"bench",`+query+start+`}`, &out)
+		require.LessOrEqual(t, len(out.Items), limit)
+		for _, it := range out.Items {
+			rows = append(rows, fmt.Sprint(it.SK.S, it.N.value(t)))
+		}
+		if out.LastEvaluatedKey == nil {
+			return rows
+		}
+		start = `,"ExclusiveStartKey":` + string(out.LastEvaluatedKey)
 	}
-	return rows
 }
