@@ -32,6 +32,10 @@ var (
 	dynamodbLocalURL = flag.String("dynamodb-local", "", "URL of a running DynamoDB Local")
 	localstackURL    = flag.String("localstack", "", "URL of a running LocalStack with sqs, dynamodb and kms")
 	reportFile       = flag.String("report", "", "file for the table of checks and targets")
+
+	alikeFirst = flag.Uint64("alike-first", 0, "first seed of the random calls")
+	alikeSeeds = flag.Uint64("alike-seeds", 4, "how many seeds of random calls there are")
+	alikeCalls = flag.Int("alike-calls", 100, "how many random calls are made for each seed")
 )
 
 func TestMain(m *testing.M) {
