@@ -78,7 +78,7 @@ fmt-check: ## Name the files that are not formatted, and fail if there are any
 
 .PHONY: lint
 lint: ## Run the linters
-	$(TOOL) golangci-lint run ./...
+	$(TOOL) golangci-lint run --allow-parallel-runners ./...
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)

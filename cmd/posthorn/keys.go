@@ -6,11 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
-	"strconv"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -37,21 +34,8 @@ type keys struct {
 // keysTimeout ends a command that reaches nobody.
 const keysTimeout = 30 * time.Second
 
-// keyStore says where the keys are: in an account, or on this machine.
-type keyStore struct {
-	Table   *string `help:"DynamoDB table; of a stack, its output TableName. Variable: POSTHORN_TABLE (posthorn)." placeholder:"NAME"`
-	Local   bool    `help:"The keys of a running \"posthorn local\", instead of an AWS account's."`
-	AWSHost *string `name:"aws-host" help:"With --local: address of its SQS and DynamoDB. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
-	AWSPort *string `name:"aws-port" help:"With --local: port of its SQS and DynamoDB. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
-}
-
-// Validate implements kong's check of the command line.
-func (s *keyStore) Validate() error {
-	if (s.AWSHost != nil || s.AWSPort != nil) && !s.Local {
-		return errors.New("--aws-host and --aws-port go with --local")
-	}
-	return nil
-}
+// keyStore is where the keys are.
+type keyStore struct{ place }
 
 // with calls do with the table.
 func (s *keyStore) with(do func(ctx context.Context, t *dynamo.Table) error) error {
@@ -59,69 +43,9 @@ func (s *keyStore) with(do func(ctx context.Context, t *dynamo.Table) error) err
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, keysTimeout)
 	defer cancel()
-
-	src := config.Environment()
-	for _, f := range []struct {
-		name, variable string
-		value          *string
-	}{
-		{"--table", "POSTHORN_TABLE", s.Table},
-		{"--aws-host", "POSTHORN_AWS_HOST", s.AWSHost},
-		{"--aws-port", "POSTHORN_AWS_PORT", s.AWSPort},
-	} {
-		if f.value != nil {
-			src.Flags = append(src.Flags, config.Flag{Name: f.name, Variable: f.variable, Value: *f.value})
-		}
-	}
-	cfg, err := config.Load(config.Operate, src)
-	if err != nil {
-		return onOneLine(err)
-	}
-	if s.Local {
-		return s.locally(ctx, cfg, do)
-	}
-	account, err := wire.Account(ctx)
-	if err != nil {
-		return err
-	}
-	err = do(ctx, dynamo.New(account, cfg.Table, dynamo.Options{}))
-	if dynamo.IsNoTable(err) {
-		return fmt.Errorf("there is no table %s in %s: name it with --table", cfg.Table, account.Region)
-	}
-	return err
-}
-
-// locally calls do with the table of the program that runs on this machine.
-func (s *keyStore) locally(ctx context.Context, cfg *config.Config, do func(ctx context.Context, t *dynamo.Table) error) error {
-	host := cfg.Local.Host
-	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-	}
-	at := net.JoinHostPort(host, strconv.Itoa(cfg.Local.Port))
-	client := &http.Client{Transport: &http.Transport{}}
-	defer client.CloseIdleConnections()
-	err := do(ctx, dynamo.New(wire.Local(client, "http://"+at), cfg.Table, dynamo.Options{}))
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("no posthorn local answers at %s: start it, or name its address with --aws-host and --aws-port", at)
-	case dynamo.IsNoTable(err):
-		return fmt.Errorf("there is no table %s at %s: name it with --table", cfg.Table, at)
-	}
-	return err
-}
-
-// onOneLine is what is wrong with the configuration, as commands that print a
-// line say it.
-func onOneLine(err error) error {
-	var mistakes *config.Error
-	if !errors.As(err, &mistakes) {
-		return err
-	}
-	said := make([]string, len(mistakes.Mistakes))
-	for i, m := range mistakes.Mistakes {
-		said[i] = m.Where + ": " + m.What
-	}
-	return fmt.Errorf("configuration: %s", strings.Join(said, "; "))
+	return s.at(ctx, nil, func(ctx context.Context, cfg *config.Config, on wire.Services) error {
+		return do(ctx, dynamo.New(on, cfg.Table, dynamo.Options{}))
+	})
 }
 
 var errTenant = errors.New(`--tenant: must be 1 to 64 of a-z, 0-9, "_" and "-"`)

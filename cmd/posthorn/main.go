@@ -1,6 +1,7 @@
 // Command posthorn is Posthorn's program for people: `posthorn local` runs the
-// whole system on a laptop, without an account and without Docker, and
-// `posthorn keys` makes the first API key.
+// whole system on a laptop, without an account and without Docker,
+// `posthorn keys` makes the first API key, and `posthorn reconcile` sends again
+// what a queue has lost.
 package main
 
 import (
@@ -17,9 +18,10 @@ import (
 type commands struct {
 	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
 
-	Local   local   `cmd:"" help:"Run everything in this process: the API, deliveries, SQS and DynamoDB, with the data in a folder."`
-	Keys    keys    `cmd:"" help:"Make, list and revoke API keys, in an account or of a running \"posthorn local\"."`
-	Version version `cmd:"" help:"Print the version."`
+	Local     local     `cmd:"" help:"Run everything in this process: the API, deliveries, SQS and DynamoDB, with the data in a folder."`
+	Keys      keys      `cmd:"" help:"Make, list and revoke API keys, in an account or of a running \"posthorn local\"."`
+	Reconcile reconcile `cmd:"" help:"Find deliveries and jobs that the queue has lost, and send them again."`
+	Version   version   `cmd:"" help:"Print the version."`
 }
 
 // Exit codes: what was asked for is wrong, or it failed.

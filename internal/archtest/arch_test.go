@@ -106,6 +106,7 @@ var layers = map[string][]string{
 	"internal/deadletter":  {"internal/hook"},
 	"internal/redrive":     {"internal/hook"},
 	"internal/bulk":        {"internal/hook"},
+	"internal/reconcile":   {"internal/hook"},
 	"internal/metrics":     {"internal/hook"},
 	"internal/lambdaevent": {"internal/hook"},
 	"internal/id":          nil,
@@ -156,8 +157,10 @@ var owners = map[string][]string{
 	"github.com/aws/smithy-go":                      {"internal/dynamo", "internal/awssqs", "internal/seal"},
 	"github.com/cockroachdb/pebble":                 {"internal/localaws/store"},
 	"github.com/oklog/ulid":                         {"internal/id"},
-	"golang.org/x/time":                             {"internal/localaws/gateway"},
+	"github.com/schollz/progressbar":                {"cmd/posthorn"},
 	"go.yaml.in/yaml":                               {"internal/config"},
+	"golang.org/x/term":                             {"cmd/posthorn"},
+	"golang.org/x/time":                             {"internal/localaws/gateway"},
 }
 
 func TestWhatComesFromOutsideHasAnOwner(t *testing.T) {
@@ -183,7 +186,7 @@ func TestWhatComesFromOutsideHasAnOwner(t *testing.T) {
 // of addresses that may not be dialled.
 func TestStagesKnowNothingFromOutside(t *testing.T) {
 	t.Parallel()
-	stages := []string{"internal/hook", "internal/sign", "internal/ingest", "internal/deliver", "internal/deadletter", "internal/redrive", "internal/bulk", "internal/metrics", "internal/httpapi"}
+	stages := []string{"internal/hook", "internal/sign", "internal/ingest", "internal/deliver", "internal/deadletter", "internal/redrive", "internal/bulk", "internal/reconcile", "internal/metrics", "internal/httpapi"}
 	for dir, p := range packages(t) {
 		if !withinAny(dir, stages) {
 			continue

@@ -2,6 +2,7 @@ package awssqs
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strconv"
@@ -78,6 +79,20 @@ func (q *Queues) Depths(ctx context.Context) (hook.QueueDepths, error) {
 		return hook.QueueDepths{}, err
 	}
 	return hook.QueueDepths{Ready: ready, InFlight: inFlight, Delayed: delayed, Dead: deadReady + deadInFlight + deadDelayed}, nil
+}
+
+// Ready counts the messages that can be received from the queue of deliveries
+// now: the service's own approximation.
+func (q *Queues) Ready(ctx context.Context) (int, error) {
+	ready, _, _, err := q.depth(ctx, q.main)
+	return ready, err
+}
+
+// IsNoQueue says whether a call failed because there is no queue of that name in
+// the account and region.
+func IsNoQueue(err error) bool {
+	var none *types.QueueDoesNotExist
+	return errors.As(err, &none)
 }
 
 var depthAttributes = [...]types.QueueAttributeName{

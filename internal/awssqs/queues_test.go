@@ -40,6 +40,16 @@ func TestAQueueThatIsNotThere(t *testing.T) {
 	require.ErrorContains(t, err, "nowhere-dead")
 	_, err = b.Depths(t.Context())
 	require.ErrorContains(t, err, "nowhere")
+	_, err = b.Ready(t.Context())
+	require.True(t, IsNoQueue(err), err)
+
+	b = setup(t, Options{Queue: "http://sqs.local/000000000000/nowhere"})
+	_, err = b.Ready(t.Context())
+	require.True(t, IsNoQueue(err), "by its URL too: %v", err)
+	b.wire.Add(faultwire.Fault{Operation: "GetQueueAttributes", Mode: faultwire.FailBefore})
+	_, err = b.Ready(t.Context())
+	require.Error(t, err)
+	require.False(t, IsNoQueue(err))
 }
 
 func TestDepths(t *testing.T) {
@@ -53,6 +63,9 @@ func TestDepths(t *testing.T) {
 	depths, err := b.Depths(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, hook.QueueDepths{Ready: 3, InFlight: 2, Delayed: 1, Dead: 1}, depths)
+	ready, err := b.Ready(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, 3, ready)
 
 	for call := range 2 {
 		b.wire.Add(faultwire.Fault{Operation: "GetQueueAttributes", Call: call + 1, Mode: faultwire.FailBefore})

@@ -526,6 +526,68 @@ func TestAJobThatCannotBeStoredIsNotAndItsMessageIsDropped(t *testing.T) {
 	}
 }
 
+// The message of any step is lost, and the job is nudged: it is done, and what
+// was nudged twice is done once.
+func TestAJobWhoseMessageWasLostGoesOnWhenItIsNudged(t *testing.T) {
+	for name, s := range stories {
+		for _, nudges := range []int{1, 3} {
+			for _, lose := range []int{1, 2} {
+				t.Run(fmt.Sprintf("%s, message %d, %d nudges", name, lose, nudges), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						w := newWorld(t)
+						j := s.prepare(w)
+						require.NoError(t, w.b.Start(t.Context(), j))
+						if lose == 2 {
+							time.Sleep(2 * time.Second)
+							w.b.Now = slow(w.b.Now)
+							q := w.queue[0]
+							w.queue = nil
+							require.True(t, w.b.Step(t.Context(), &q.c, q.id))
+							require.Len(t, w.queue, 1, "the first step leaves something to do")
+						}
+						w.queue = nil
+						time.Sleep(time.Hour)
+						require.Equal(t, hook.JobRunning, w.job(j.ID).Status)
+						for range nudges {
+							require.NoError(t, w.b.Nudge(t.Context(), w.job(j.ID)))
+						}
+						w.run()
+						done := w.job(j.ID)
+						require.Equal(t, hook.JobDone, done.Status)
+						s.check(t, w, done)
+					})
+				})
+			}
+		}
+	}
+}
+
+// slow is a clock by which a step's time is over after a page.
+func slow(now func() time.Time) func() time.Time {
+	asked := time.Duration(0)
+	return func() time.Time {
+		asked += 3 * time.Second
+		return now().Add(asked)
+	}
+}
+
+func TestANudgeThatCannotBeSentSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, how := range []half{before, after} {
+			w := newWorld(t)
+			j := stories["fan out"].prepare(w)
+			require.NoError(t, w.b.Start(t.Context(), j))
+			w.queue = nil
+			w.dieAt, w.how = w.calls+1, how
+			require.ErrorIs(t, w.b.Nudge(t.Context(), w.job(j.ID)), errFault)
+			w.dead = false
+			require.NoError(t, w.b.Nudge(t.Context(), w.job(j.ID)))
+			w.run()
+			require.Equal(t, hook.JobDone, w.job(j.ID).Status)
+		}
+	})
+}
+
 // The same message comes twice, or two of one hop: the work goes on once.
 func TestRepeatedMessagesDoNotMultiply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -13,7 +13,7 @@
 // before the next message is sent, on the revision it was computed from, so
 // that of two messages of one hop only the first goes on.
 //
-//	start.go   a new job, and its end before it is done
+//	start.go   a new job, a nudge for one that stands still, and its end before it is done
 //	step.go    one message: which job, whether it counts, and on to the next
 //	work.go    what a step of each kind of job does
 package bulk

@@ -94,6 +94,18 @@ func (b *Jobs) Start(ctx context.Context, j *hook.Job) error {
 	return nil
 }
 
+// Nudge sends the message for a running job's next step once more, for a job
+// that no message seems to carry on. Should one do so after all, only the first
+// of the two goes on.
+func (b *Jobs) Nudge(ctx context.Context, j *hook.Job) error {
+	c := &hook.Control{Tenant: j.Tenant, JobID: j.ID, Hop: j.Hop + 1, SentAt: b.Now().UTC().Truncate(time.Millisecond)}
+	if err := b.send(ctx, c, 0); err != nil {
+		return fmt.Errorf("nudge job %s: %w", j.ID, err)
+	}
+	b.Log.InfoContext(ctx, "job nudged", "job_id", j.ID, "kind", string(j.Kind), "tenant", j.Tenant)
+	return nil
+}
+
 // Cancel ends a job before it is done, and returns it as it then is. What it
 // did stays done. hook.ErrNotFound: there is none; hook.ErrNotCancellable: it
 // is over, or of a kind that has to be done.

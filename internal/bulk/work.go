@@ -40,8 +40,8 @@ func (b *Jobs) fanOut(ctx context.Context, j *hook.Job) (page, error) {
 	if err != nil {
 		return page{}, fmt.Errorf("read targets: %w", err)
 	}
-	from, err := strconv.Atoi(j.Cursor)
-	if err != nil || from < 0 {
+	from, ok := place(j.Cursor)
+	if !ok {
 		return page{failed: fmt.Sprintf("no such place among the targets: %.40q", j.Cursor)}, nil
 	}
 	to := min(from+pageSize, len(targets))
@@ -51,7 +51,7 @@ func (b *Jobs) fanOut(ctx context.Context, j *hook.Job) (page, error) {
 	body := hook.InlineBody(event.Body)
 	out := make([]hook.Outgoing, 0, to-from)
 	for _, id := range targets[from:to] {
-		out = append(out, hook.Outgoing{Message: &hook.Message{Ref: event.Ref(id), EventType: event.Type, CreatedAt: event.CreatedAt, Body: body}})
+		out = append(out, hook.Outgoing{Message: &hook.Message{Ref: event.Ref(id), EventType: event.Type, CreatedAt: event.CreatedAt, Body: body, Trace: event.Trace}})
 	}
 	for _, s := range b.Queue.Send(ctx, out) {
 		if s.Err != nil {
@@ -61,6 +61,12 @@ func (b *Jobs) fanOut(ctx context.Context, j *hook.Job) (page, error) {
 	j.Cursor = strconv.Itoa(to)
 	j.Done += to - from
 	return page{over: to == len(targets)}, nil
+}
+
+// place reads a cursor that counts targets.
+func place(cursor string) (n int, ok bool) {
+	n, err := strconv.Atoi(cursor)
+	return n, err == nil && n >= 0
 }
 
 // resend sends an event to the next of the endpoints that match it now. The

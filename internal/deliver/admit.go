@@ -111,12 +111,19 @@ func (b *batch) wait(group []*job, until time.Time) {
 // waited would come at once.
 const slotGrace = 3 * time.Second
 
+// hasSlot says whether the message has come for the slot that is reserved for
+// it. The slot is that of its first receive: who comes back after a failure is
+// posted once more.
+func (j *job) hasSlot(now time.Time) bool {
+	return j.message.Slot && j.received.ReceiveCount == 1 && now.Sub(j.message.NotBefore) < slotGrace
+}
+
 // throughLimit reserves slots for those jobs that have none, and makes those
 // wait whose slot is still to come.
 func (b *batch) throughLimit(ctx context.Context, group []*job, now time.Time, tenant, id string, rate float64) {
 	var asking []*job
 	for _, j := range group {
-		if m := j.message; j.gate.err == nil && !(m.Slot && now.Sub(m.NotBefore) < slotGrace) {
+		if j.gate.err == nil && !j.hasSlot(now) {
 			asking = append(asking, j)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // attempt posts, records, and settles. It calls free once the post has ended.
-func (b *batch) attempt(ctx context.Context, j *job, body []byte, open opened, free func()) (done bool) {
+func (b *batch) attempt(ctx context.Context, j *job, body []byte, trace string, open opened, free func()) (done bool) {
 	a := hook.Attempt{ID: b.NewID(), At: b.Now()}
 	number := 1
 	if j.row != nil {
@@ -22,7 +22,7 @@ func (b *batch) attempt(ctx context.Context, j *job, body []byte, open opened, f
 	}
 	result := b.post(ctx, free, post.Request{
 		URL:     j.endpoint.URL,
-		Header:  b.header(j, open, a.At, number, body),
+		Header:  b.header(j, open, trace, a.At, number, body),
 		Body:    body,
 		Timeout: j.endpoint.Timeout,
 	})
@@ -86,7 +86,7 @@ func (d *Deliverer) plan(j *job, answer post.Result) Plan {
 
 // header is what is sent along with a body. What is Posthorn's own wins over
 // what the endpoint's owner has set.
-func (d *Deliverer) header(j *job, open opened, at time.Time, number int, body []byte) http.Header {
+func (d *Deliverer) header(j *job, open opened, trace string, at time.Time, number int, body []byte) http.Header {
 	h := open.headers
 	h["Content-Type"] = []string{"application/json"}
 	h["User-Agent"] = []string{d.UserAgent}
@@ -94,8 +94,8 @@ func (d *Deliverer) header(j *job, open opened, at time.Time, number int, body [
 	h["X-Webhook-Delivery"] = []string{j.message.ID()}
 	h["X-Webhook-Attempt"] = []string{strconv.Itoa(number)}
 	h["X-Webhook-Timestamp"] = []string{strconv.FormatInt(at.Unix(), 10)}
-	if j.message.Trace != "" {
-		h["Traceparent"] = []string{j.message.Trace}
+	if trace != "" {
+		h["Traceparent"] = []string{trace}
 	}
 	d.Sign(h, open.secrets, j.message.EventID, at, body)
 	return h

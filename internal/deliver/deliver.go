@@ -291,6 +291,9 @@ func (b *batch) read(ctx context.Context, jobs []*job) error {
 	}
 	for i, j := range jobs {
 		j.row, j.state, j.endpoint = rows[i], states[i], sets[j.message.Tenant].ByID(j.message.EndpointID)
+		if j.endpoint != nil {
+			j.state = breaker.In(j.state, j.endpoint.Epoch)
+		}
 	}
 	return nil
 }
@@ -347,7 +350,7 @@ func (b *batch) handle(ctx context.Context, j *job) (done bool) {
 	if j.row == nil && j.message.Hop == 0 {
 		b.Meter.Lag(now.Sub(j.message.CreatedAt))
 	}
-	body, err := b.body(ctx, j)
+	body, trace, err := b.body(ctx, j)
 	switch {
 	case errors.Is(err, hook.ErrNotFound):
 		return b.end(ctx, j, hook.Dead, "event is no longer stored")
@@ -372,18 +375,20 @@ func (b *batch) handle(ctx context.Context, j *job) (done bool) {
 		free()
 		return b.deferral(ctx, j)
 	}
-	return b.attempt(ctx, j, body, open, free)
+	return b.attempt(ctx, j, body, trace, open, free)
 }
 
-func (d *Deliverer) body(ctx context.Context, j *job) ([]byte, error) {
+// body is what is sent, and the producer's traceparent: out of the message, or
+// out of its event where the message does not carry it.
+func (d *Deliverer) body(ctx context.Context, j *job) (body []byte, trace string, err error) {
 	if j.message.Body != nil {
-		return j.message.Body, nil
+		return j.message.Body, j.message.Trace, nil
 	}
 	e, err := d.Events.Event(ctx, j.message.Tenant, j.message.EventID)
 	if err != nil {
-		return nil, fmt.Errorf("read event: %w", err)
+		return nil, "", fmt.Errorf("read event: %w", err)
 	}
-	return e.Body, nil
+	return e.Body, e.Trace, nil
 }
 
 // opened is what was sealed of an endpoint.

@@ -64,12 +64,26 @@ func TestOneProbeGoesThroughAndClosesTheBreaker(t *testing.T) {
 		require.Len(t, w.notices, 1)
 		require.Equal(t, hook.NoticeRecovered, w.notices[0].Type)
 		require.Equal(t, endpointID, w.notices[0].EndpointID)
+		require.Contains(t, w.notices[0].Fields, "failing_since")
 
 		require.False(t, w.deliver(w.copies[0].Message, "later", 1))
 		require.Len(t, w.copies, 3, "its time has not come")
 		time.Sleep(time.Hour)
 		require.False(t, w.deliver(w.copies[0].Message, "later", 1))
 		require.Len(t, w.posts, 2)
+	})
+}
+
+// A post that was under way when the breaker opened may succeed while it is
+// open: then nothing has been failing since a moment that could be told.
+func TestARecoveryAfterALateSuccessNamesNoMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, ok200)
+		w.state = open(0)
+		w.state.OpenUntil, w.state.FailingSince = time.Now().Add(-time.Second), time.Time{}
+		require.False(t, w.deliver(w.message(), "m", 1))
+		require.Len(t, w.notices, 1)
+		require.Equal(t, map[string]any{"endpoint_id": endpointID, "endpoint_url": w.endpoint.URL}, w.notices[0].Fields)
 	})
 }
 
@@ -162,6 +176,23 @@ func TestAnEndpointThatOnlyFailsForDaysIsDisabled(t *testing.T) {
 	})
 }
 
+// Days of failures, and an open breaker, are of the time before it was resumed.
+func TestAnEndpointThatWasResumedBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, fails503)
+		w.state = open(time.Hour)
+		w.state.FailingSince = time.Now().Add(-121 * time.Hour)
+		w.endpoint.Epoch = 2
+		require.True(t, w.deliver(w.message(), "m", 1))
+		require.Len(t, w.posts, 1)
+		require.Empty(t, w.disabled)
+		require.Equal(t, int64(2), w.state.Epoch)
+		require.Equal(t, int64(5), w.state.Rev)
+		require.Equal(t, 1, w.state.WindowFailures)
+		require.True(t, w.state.OpenUntil.IsZero())
+	})
+}
+
 func TestGoneDisablesTheEndpointAndEndsTheDelivery(t *testing.T) {
 	gone := post.Result{StatusCode: http.StatusGone, Outcome: hook.OutcomeHTTPError, Reason: retry.Reason(http.StatusGone)}
 	for name, f := range map[string]fault{"": 0, "disabling fails": fails, "its answer is lost": answerLost} {
@@ -228,6 +259,23 @@ func TestASlotThatHasLongPassedIsNoSlot(t *testing.T) {
 		require.Empty(t, w.d.Deliver(t.Context(), w.many(3, func(_ int, m *hook.Message) { m.NotBefore, m.Slot, m.Hop = late, true, 1 })))
 		require.Len(t, w.posts, 1)
 		require.Len(t, w.copies, 2)
+	})
+}
+
+// A message that failed comes back with the slot that its first receive has
+// used: the retry is a post of its own.
+func TestARetryTakesASlotOfItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, fails503, ok200)
+		w.endpoint.RateLimit = 1
+		m := w.message()
+		m.NotBefore, m.Slot, m.Hop = time.Now(), true, 1
+		require.True(t, w.deliver(m, "m", 1), "it comes back in a second")
+		require.Zero(t, w.calls["reserve"])
+		time.Sleep(time.Second)
+		require.False(t, w.deliver(m, "m", 2))
+		require.Equal(t, 1, w.calls["reserve"])
+		require.Len(t, w.posts, 2)
 	})
 }
 

@@ -77,14 +77,19 @@ func (b *batch) learnOf(ctx context.Context, e *endpointAttempts) error {
 		if state, err = b.Endpoints.EndpointState(ctx, e.endpoint.Tenant, e.endpoint.ID); err != nil {
 			return fmt.Errorf("read state: %w", err)
 		}
+		state = breaker.In(state, e.endpoint.Epoch)
 	}
 	return hook.ErrConflict
 }
 
 func (b *batch) tellRecovered(ctx context.Context, e *hook.Endpoint, open hook.EndpointState) error {
+	fields := map[string]any{"endpoint_id": e.ID, "endpoint_url": e.URL}
+	if !open.FailingSince.IsZero() { // what was posted before it opened may have succeeded since
+		fields["failing_since"] = hook.FormatTime(open.FailingSince)
+	}
 	err := b.Notifier.Notify(ctx, hook.Notice{
 		Tenant: e.Tenant, Type: hook.NoticeRecovered, EndpointID: e.ID, Key: fmt.Sprintf("%s recovered %d", e.ID, open.OpenUntil.UnixMilli()),
-		Fields: map[string]any{"endpoint_id": e.ID, "endpoint_url": e.URL, "failing_since": hook.FormatTime(open.FailingSince)},
+		Fields: fields,
 	})
 	if err != nil {
 		return fmt.Errorf("tell that %s has recovered: %w", e.ID, err)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,7 +83,7 @@ func newWorld(t *testing.T, answers ...post.Result) *world {
 		event:    &hook.Event{ID: eventID, Tenant: "acme", Type: "order.created", CreatedAt: time.Now().UTC().Truncate(time.Millisecond), Body: []byte(`{"id":"stored"}`)},
 		release:  map[string]time.Duration{}, slotsEnd: map[string]time.Time{}, faults: map[string]map[int]fault{}, calls: map[string]int{}, ended: map[hook.Status]int{},
 	}
-	n := 0
+	var made atomic.Int64
 	w.d = &deliver.Deliverer{
 		Rows: w, Endpoints: w, Events: w, Unsealer: w, Queue: w, Poster: w, Meter: w, Jobs: w, Notifier: w, Breaker: breaker.Default(),
 		Sign: func(h http.Header, secrets []hook.Secret, _ string, _ time.Time, _ []byte) {
@@ -90,7 +91,7 @@ func newWorld(t *testing.T, answers ...post.Result) *world {
 		},
 		Policies: &retry.Policies{Default: retry.Default()}, Shares: deliver.NewShares(5, time.Now),
 		Keep: keep, MaxReceives: 5, UserAgent: "Posthorn/test",
-		NewID: func() string { n++; return fmt.Sprintf("att_%d", n) },
+		NewID: func() string { return fmt.Sprintf("att_%d", made.Add(1)) },
 		Rand:  func() float64 { return 0.5 }, Now: time.Now,
 		Log: slog.New(slog.DiscardHandler),
 	}

@@ -1,6 +1,7 @@
 package docstest
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -13,6 +14,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"posthorn/internal/deliver/retry"
+	"posthorn/internal/hook"
 )
 
 // inspect walks the code of a package, without its tests.
@@ -22,16 +26,20 @@ func inspect(t *testing.T, folder string, visit func(ast.Node)) {
 	require.NoError(t, err)
 	require.NotEmpty(t, files, folder)
 	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
+		if !strings.HasSuffix(file, "_test.go") {
+			inspectFile(t, file, visit)
 		}
-		f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
-		require.NoError(t, err)
-		ast.Inspect(f, func(n ast.Node) bool {
-			visit(n)
-			return true
-		})
 	}
+}
+
+func inspectFile(t *testing.T, file string, visit func(ast.Node)) {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+	require.NoError(t, err)
+	ast.Inspect(f, func(n ast.Node) bool {
+		visit(n)
+		return true
+	})
 }
 
 // literal is the value of a string literal; ok is false for anything else.
@@ -44,10 +52,16 @@ func literal(e ast.Expr) (s string, ok bool) {
 	return s, err == nil
 }
 
+// registered is a route that internal/httpapi registers.
+type registered struct {
+	name string // method and path
+	who  string // the function that says who may call it
+}
+
 // routes are the routes that internal/httpapi registers: calls of route with a
-// path and a map of methods.
-func routes(t *testing.T) []string {
-	var all []string
+// path and a map of methods to handlers, each in a call that says who may call.
+func routes(t *testing.T) []registered {
+	var all []registered
 	inspect(t, "internal/httpapi", func(n ast.Node) {
 		c, ok := n.(*ast.CallExpr)
 		if !ok || len(c.Args) != 2 {
@@ -61,9 +75,14 @@ func routes(t *testing.T) []string {
 		methods, ok := c.Args[1].(*ast.CompositeLit)
 		require.True(t, ok)
 		for _, e := range methods.Elts {
-			method, ok := literal(e.(*ast.KeyValueExpr).Key)
+			pair := e.(*ast.KeyValueExpr)
+			method, ok := literal(pair.Key)
 			require.True(t, ok)
-			all = append(all, method+" "+path)
+			guard, ok := pair.Value.(*ast.CallExpr)
+			require.True(t, ok, "%s %s", method, path)
+			who, ok := guard.Fun.(*ast.Ident)
+			require.True(t, ok, "%s %s", method, path)
+			all = append(all, registered{method + " " + path, who.Name})
 		}
 	})
 	return all
@@ -73,7 +92,10 @@ var routeForm = regexp.MustCompile("^`((?:GET|POST|PUT|PATCH|DELETE) /[^`]*)`$")
 
 func TestEveryRouteIsDocumentedAndNoOther(t *testing.T) {
 	t.Parallel()
-	all := routes(t)
+	var all []string
+	for _, r := range routes(t) {
+		all = append(all, r.name)
+	}
 	require.Greater(t, len(all), 10)
 	var documented []string
 	for _, h := range parse(t, "docs/api.md").headings {
@@ -164,4 +186,105 @@ func TestEveryMetricIsDocumentedAndNoOther(t *testing.T) {
 		documented = append(documented, name+" "+kind)
 	}
 	require.ElementsMatch(t, all, documented)
+}
+
+// rolesOf are the roles that the functions of the route table stand for, as
+// they are written in the table of routes.
+var rolesOf = map[string]string{
+	"open": "open", "admin": "`admin`", "produce": "`admin`, `producer`", "view": "`admin`, `viewer`",
+	"produceOrView": "`admin`, `viewer`, `producer`", "operate": "`admin`, `viewer`, `metrics`",
+}
+
+func TestEveryRouteSaysWhoMayCallIt(t *testing.T) {
+	t.Parallel()
+	inCode, written := map[string]string{}, map[string]string{}
+	for _, r := range routes(t) {
+		require.Contains(t, rolesOf, r.who, r.name)
+		inCode[r.name] = rolesOf[r.who]
+	}
+	for _, row := range parse(t, "docs/api.md").under(t, "All routes").rows {
+		written[code(row[0])] = row[1]
+	}
+	require.Equal(t, inCode, written)
+}
+
+// constants are the values of a package's string constants of a type.
+func constants(t *testing.T, folder, typeName string) []string {
+	var all []string
+	inspect(t, folder, func(n ast.Node) {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return
+		}
+		if named, ok := spec.Type.(*ast.Ident); !ok || named.Name != typeName {
+			return
+		}
+		for _, v := range spec.Values {
+			s, ok := literal(v)
+			require.True(t, ok, typeName)
+			all = append(all, s)
+		}
+	})
+	require.NotEmpty(t, all, typeName)
+	return all
+}
+
+// tableOf is the table under a heading whose first column has that head.
+func (d *document) tableOf(t *testing.T, heading, head string) table {
+	t.Helper()
+	for _, tab := range d.tables {
+		if tab.heading == heading && tab.head[0] == head {
+			return tab
+		}
+	}
+	require.Fail(t, "no table", "%s: of %s under %q", d.path, head, heading)
+	return table{}
+}
+
+func TestEveryStatusIsDocumentedAndNoOther(t *testing.T) {
+	t.Parallel()
+	d := parse(t, "docs/api.md")
+	require.ElementsMatch(t, constants(t, "internal/hook", "Status"), d.tableOf(t, "`GET /api/v1/deliveries/{id}`", "status").column(0))
+	require.ElementsMatch(t, constants(t, "internal/hook", "EndpointStatus"), d.tableOf(t, "`POST /api/v1/webhooks`", "status").column(0))
+}
+
+func TestEveryKindOfJobIsDocumentedAndNoOther(t *testing.T) {
+	t.Parallel()
+	inCode, written := map[string]string{}, map[string]string{}
+	for _, kind := range constants(t, "internal/hook", "JobKind") {
+		inCode[kind] = map[bool]string{true: "yes", false: "no"}[hook.JobKind(kind).Cancellable()]
+	}
+	for _, row := range parse(t, "docs/api.md").under(t, "Jobs").rows {
+		written[code(row[0])] = row[3]
+	}
+	require.Equal(t, inCode, written)
+}
+
+func TestEveryEventOfOursIsDocumentedAndNoOther(t *testing.T) {
+	t.Parallel()
+	require.ElementsMatch(t, hook.OperationalTypes(), parse(t, "docs/api.md").under(t, "Posthorn's own events").column(0))
+}
+
+// What an answer means is written in the words of the code, for every status.
+func TestWhatEveryAnswerMeansIsDocumented(t *testing.T) {
+	t.Parallel()
+	words := map[retry.Meaning]string{retry.Taken: "delivered", retry.Gone: "dead", retry.Busy: "tried again, after `Retry-After`", retry.Failed: "tried again"}
+	written := map[string]string{}
+	for _, row := range parse(t, "docs/api.md").under(t, "What an answer means").rows {
+		for _, m := range spanForm.FindAllStringSubmatch(row[0], -1) {
+			written[m[1]] = row[1]
+		}
+		written[row[0]] = row[1]
+	}
+	for status := 100; status < 600; status++ {
+		said, ok := written[strconv.Itoa(status)]
+		if !ok {
+			said, ok = written[fmt.Sprintf("%dxx", status/100)]
+		}
+		if !ok {
+			said = written["any other"]
+		}
+		require.Equal(t, words[retry.MeaningOf(status)], said, status)
+	}
+	require.Equal(t, words[retry.MeaningOf(0)], written["none"], "no answer")
 }

@@ -5,7 +5,9 @@
 //	curl_test.go           a printed curl call as a request
 //	answers_test.go        a printed answer against a real one
 //	session_test.go        the sessions of README.md and docs/api.md against a running program
+//	input_test.go          large and odd input against a running program
 //	names_test.go          make targets, paths, tests, links, variables
-//	api_test.go            routes, error codes, metrics
+//	api_test.go            routes and who may call them, error codes, statuses, metrics
+//	architecture_test.go   the states of a delivery, kinds of items, promises and their tests
 //	configuration_test.go  variables, YAML keys, flags, template parameters, and their defaults
 package docstest

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -87,6 +89,27 @@ func (t *Table) ListAPIKeys(ctx context.Context, tenant string, p hook.Page) (ke
 	}
 	return keys, next, nil
 }
+
+// KeyTenants names the tenants that have API keys, in alphabetical order.
+func (t *Table) KeyTenants(ctx context.Context) ([]string, error) {
+	seen := map[string]bool{}
+	for p := (hook.Page{Limit: keysPerPage}); ; {
+		keys, next, err := t.ListAPIKeys(ctx, "", p)
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range keys {
+			seen[k.Tenant] = true
+		}
+		if next == "" {
+			return slices.Sorted(maps.Keys(seen)), nil
+		}
+		p.After = next
+	}
+}
+
+// keysPerPage is how many keys are read at a time where all are.
+const keysPerPage = 200
 
 // DeleteAPIKey removes a key; hook.ErrNotFound when there is none, or it is not
 // that tenant's. An empty tenant means any.

@@ -134,6 +134,24 @@ func TestAPIKeysListNewestFirst(t *testing.T) {
 	}
 }
 
+func TestTheTenantsThatHaveKeysAreNamedOnce(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	none, err := w.KeyTenants(w.ctx())
+	require.NoError(t, err)
+	require.Empty(t, none)
+	for i := range 450 { // more than a page
+		w.createKey(w.apiKey([]string{"shop", "acme", "bank"}[i%3]))
+	}
+	w.createKey(w.apiKey("a-late-one"))
+	tenants, err := w.KeyTenants(w.ctx())
+	require.NoError(t, err)
+	require.Equal(t, []string{"a-late-one", "acme", "bank", "shop"}, tenants)
+	w.faults.Add(faultwire.Fault{Operation: "Query", Times: 3, Mode: faultwire.FailBefore})
+	_, err = w.KeyTenants(w.ctx())
+	require.ErrorContains(t, err, "list API keys")
+}
+
 func TestStoringAnAPIKeyUnderFaults(t *testing.T) {
 	t.Parallel()
 	underFaults(t, "PutItem", func(t *testing.T, w *world, _ fault) (func() error, func(bool)) {

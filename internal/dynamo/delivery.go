@@ -24,6 +24,7 @@ const (
 	dlFirst      = "a" // the first attempt: a map
 	dlReason     = "fr"
 	dlNext       = "na"
+	dlRequeued   = "rq"
 	dlCreated    = "ca"
 	dlCompleted  = "co"
 	dlDeadLetter = "dl"
@@ -52,6 +53,7 @@ func encodeDelivery(d *hook.Delivery) item {
 	setNum(it, dlGenTries, int64(d.GenAttempts))
 	setStr(it, dlReason, d.FailureReason)
 	setTime(it, dlNext, d.NextAttemptAt)
+	setTime(it, dlRequeued, d.RequeuedAt)
 	setTime(it, dlCreated, d.CreatedAt)
 	setTime(it, dlCompleted, d.CompletedAt)
 	setStr(it, dlDeadLetter, d.DeadLetterID)
@@ -99,6 +101,7 @@ func decodeDelivery(ref hook.Ref, it item) *hook.Delivery {
 		GenAttempts:   int(getNum(it, dlGenTries)),
 		FailureReason: getStr(it, dlReason),
 		NextAttemptAt: getTime(it, dlNext),
+		RequeuedAt:    getTime(it, dlRequeued),
 		CreatedAt:     getTime(it, dlCreated),
 		CompletedAt:   getTime(it, dlCompleted),
 		DeadLetterID:  getStr(it, dlDeadLetter),

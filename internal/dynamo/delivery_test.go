@@ -47,6 +47,9 @@ func TestDeliveriesComeBackAsTheyWent(t *testing.T) {
 		d.First.ResponseBody, d.First.StatusCode = rapid.StringN(0, 1024, 1024).Draw(rt, "body"), rapid.IntRange(0, 599).Draw(rt, "code")
 		d.First.Duration = time.Duration(rapid.Int64Range(0, int64(time.Minute)).Draw(rt, "duration"))
 		d.NextAttemptAt = epoch.Add(time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(rt, "next")))
+		if rapid.Bool().Draw(rt, "sent again") {
+			d.RequeuedAt = epoch.Add(time.Duration(rapid.Int64Range(0, 3_600_000).Draw(rt, "requeued")) * time.Millisecond)
+		}
 		require.NoError(rt, w.SaveDelivery(w.ctx(), hook.DeliveryWrite{Delivery: d}))
 		got, err := w.Deliveries(w.ctx(), []hook.Ref{d.Ref})
 		require.NoError(rt, err)

@@ -262,9 +262,9 @@ func (t *Table) alongWith(w hook.DeliveryWrite) []types.TransactWriteItem {
 }
 
 // ByState lists an endpoint's deliveries in one state through the index,
-// oldest first: of the held and the retrying by their events, of the dead by
-// their deaths. next is empty at the end. The index trails the table by a
-// moment, so that what it names has to be looked up.
+// oldest first: of the dead by their deaths, of the others by their events.
+// next is empty at the end. The index trails the table by a moment, so that
+// what it names has to be looked up.
 func (t *Table) ByState(ctx context.Context, q hook.StateQuery) (refs []hook.Ref, next string, err error) {
 	from := "0"
 	if q.Status == hook.Dead && !q.Since.IsZero() {

@@ -4,23 +4,30 @@
 //	item                  PK                           SK
 //	endpoint              T#<tenant>                   EP#<ep>
 //	endpoint-set version  T#<tenant>#VERSION           <stripe 0-7>
+//	endpoint state        T#<tenant>#EP#<ep>           STATE
 //	data key              T#<tenant>#SEAL              KEY
 //	event                 T#<tenant>#EV#<day>#<shard>  <event>
+//	further targets       T#<tenant>#TO#<event>        <part>
+//	resent to             T#<tenant>#TO#<event>        R<shard>
 //	idempotency key       T#<tenant>#IK#<sha256>       KEY
 //	delivery              T#<tenant>#EP#<ep>#<shard>   DLV#<event>
 //	later attempt         T#<tenant>#AT#<event>#<ep>   <number>
 //	dead letter           T#<tenant>#DLQ#<shard>       <dead letter>
+//	new dead letters      T#<tenant>#GROWTH            <hour>
+//	job                   T#<tenant>#JOB               <job>
 //	counters              METRICS#<shard>              COUNTERS
 //	counts of events      METRICS#<shard>              EVENTS
 //	endpoint counts       METRICS#ENDPOINTS            COUNTERS
+//	everybody's slots     LIMITS                       EGRESS
 //	API key               KEYS                         <key>
 //
-// <ep>, <event>, <dead letter> and <key> are the ULIDs of the ids, without prefix. The
-// day and shard of an event, and the shard of a delivery and a dead letter,
-// follow from those, so each has one place that its id names.
+// <ep>, <event>, <dead letter>, <job> and <key> are the ULIDs of the ids,
+// without prefix. The day and shard of an event, and the shard of a delivery
+// and a dead letter, follow from those, so each has one place that its id
+// names.
 //
-// The index GSI1 (keys only) holds deliveries while they are retrying, held or
-// dead:
+// The index GSI1 (keys only) holds deliveries that have a row while they are
+// queued (again), retrying, held or dead:
 //
 //	GSI1PK  T#<tenant>#EP#<ep>#<STATUS>#<shard>
 //	GSI1SK  <event>, or for the dead <time of death>#<event>

@@ -17,6 +17,7 @@ import (
 const (
 	esRev      = "r"
 	esMark     = "w"
+	esEpoch    = "e"
 	esWindow   = "ws"
 	esAttempts = "wa"
 	esFailures = "wf"
@@ -30,7 +31,7 @@ const (
 
 func decodeState(it item) hook.EndpointState {
 	s := hook.EndpointState{
-		Rev: getNum(it, esRev), Mark: getStr(it, esMark),
+		Rev: getNum(it, esRev), Mark: getStr(it, esMark), Epoch: getNum(it, esEpoch),
 		WindowStart: getTime(it, esWindow), WindowAttempts: int(getNum(it, esAttempts)), WindowFailures: int(getNum(it, esFailures)),
 		FailingSince: getTime(it, esFailing), LastFailure: getTime(it, esLast),
 		OpenUntil: getTime(it, esOpen), Opened: int(getNum(it, esOpened)), ProbeUntil: getTime(it, esProbe),
@@ -42,9 +43,14 @@ func decodeState(it item) hook.EndpointState {
 }
 
 // EndpointState reads what deliveries have shown of an endpoint; the zero state
-// where that is nothing.
+// where that is nothing. Where id is empty, only NextSlot is set, to that of
+// everybody's posts together.
 func (t *Table) EndpointState(ctx context.Context, tenant, id string) (hook.EndpointState, error) {
-	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: t.name, Key: stateKey(tenant, id), ConsistentRead: aws.Bool(true)})
+	where := egressKey()
+	if id != "" {
+		where = stateKey(tenant, id)
+	}
+	out, err := t.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: t.name, Key: where, ConsistentRead: aws.Bool(true)})
 	if err != nil {
 		return hook.EndpointState{}, fmt.Errorf("read state of %s: %w", id, err)
 	}
@@ -58,6 +64,7 @@ func (t *Table) SaveEndpointState(ctx context.Context, tenant, id string, s hook
 	set := item{}
 	setNum(set, esRev, s.Rev)
 	setStr(set, esMark, s.Mark)
+	setNum(set, esEpoch, s.Epoch)
 	setTime(set, esWindow, s.WindowStart)
 	setNum(set, esAttempts, int64(s.WindowAttempts))
 	setNum(set, esFailures, int64(s.WindowFailures))
@@ -67,7 +74,7 @@ func (t *Table) SaveEndpointState(ctx context.Context, tenant, id string, s hook
 	setNum(set, esOpened, int64(s.Opened))
 	setTime(set, esProbe, s.ProbeUntil)
 	u := newUpdate()
-	for _, name := range []string{esRev, esMark, esWindow, esAttempts, esFailures, esFailing, esLast, esOpen, esOpened, esProbe} {
+	for _, name := range []string{esRev, esMark, esEpoch, esWindow, esAttempts, esFailures, esFailing, esLast, esOpen, esOpened, esProbe} {
 		if v, ok := set[name]; ok {
 			u.set(name, v)
 		} else {

@@ -130,6 +130,9 @@ func TestEverybodysSlotsAreApart(t *testing.T) {
 	begin, err := w.ReserveSlots(w.ctx(), "", "", 1, time.Second, w.clock())
 	require.NoError(t, err)
 	require.Equal(t, epoch.Add(2*time.Second), begin)
+	state, err := w.EndpointState(w.ctx(), "", "")
+	require.NoError(t, err)
+	require.Equal(t, hook.EndpointState{NextSlot: epoch.Add(3 * time.Second)}, state)
 }
 
 func TestReservingSlotsUnderFaults(t *testing.T) {

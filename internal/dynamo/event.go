@@ -24,10 +24,11 @@ import (
 // Attributes of an event.
 const (
 	evType      = "t"
-	evBody      = "b"  // as text
-	evPacked    = "z"  // or deflated
-	evEndpoints = "e"  // the ULIDs of the first matched endpoints, one behind the other
-	evTargets   = "n"  // how many it matched; absent: those of evEndpoints
+	evBody      = "b" // as text
+	evPacked    = "z" // or deflated
+	evEndpoints = "e" // the ULIDs of the first matched endpoints, one behind the other
+	evTargets   = "n" // how many it matched; absent: those of evEndpoints
+	evTrace     = "tp"
 	evHolds     = "hd" // how many of its deliveries are held, while it does not expire
 )
 
@@ -41,6 +42,7 @@ const writeUnit = 1024
 func encodeEvent(e *hook.Event) (item, error) {
 	it := eventKey(e.Tenant, e.ID)
 	it[evType] = str(e.Type)
+	setStr(it, evTrace, e.Trace)
 	if n := len(e.EndpointIDs); n > 0 {
 		it[evEndpoints] = encodeTargets(e.EndpointIDs[:min(n, hook.MaxInlineTargets)])
 		if n > hook.MaxInlineTargets {
@@ -128,6 +130,7 @@ func decodeEvent(tenant string, it item) (*hook.Event, error) {
 		ID:        hook.EventPrefix + getStr(it, SortKey),
 		Tenant:    tenant,
 		Type:      getStr(it, evType),
+		Trace:     getStr(it, evTrace),
 		ExpiresAt: getExpiry(it),
 	}
 	e.CreatedAt = hook.IDTime(e.ID)

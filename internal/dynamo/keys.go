@@ -122,7 +122,7 @@ func indexPK(tenant, endpointID string, status hook.Status, shard string) string
 func indexKeys(d *hook.Delivery) (pk, sk string, ok bool) {
 	pk = indexPK(d.Tenant, d.EndpointID, d.Status, shard(ulid(d.EventID)))
 	switch d.Status {
-	case hook.Retrying, hook.Held:
+	case hook.Queued, hook.Retrying, hook.Held:
 		return pk, ulid(d.EventID), true
 	case hook.Dead:
 		return pk, hook.FormatTime(d.CompletedAt) + "#" + ulid(d.EventID), true

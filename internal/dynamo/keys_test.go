@@ -28,15 +28,21 @@ func TestKeysAreTheGoldenOnes(t *testing.T) {
 	}{
 		{"endpoint", endpointKey("acme", goldenEndpoint), "T#acme", "EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G"},
 		{"endpoint-set version", versionKey("acme", 7), "T#acme#VERSION", "7"},
+		{"endpoint state", stateKey("acme", goldenEndpoint), "T#acme#EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G", "STATE"},
 		{"data key", dataKeyKey("acme"), "T#acme#SEAL", "KEY"},
 		{"event", eventKey("acme", goldenEvent), "T#acme#EV#20241117#2", "01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
+		{"further targets", targetsKey("acme", goldenEvent, 3), "T#acme#TO#01JCXZ5T5V8Q0R9A1B2C3D4E5F", "0003"},
+		{"resent to", recipientsKey("acme", goldenEvent, "2"), "T#acme#TO#01JCXZ5T5V8Q0R9A1B2C3D4E5F", "R2"},
 		{"idempotency key", idempotencyKey("acme", "order-1"), "T#acme#IK#0bafe22156d2698c143b86040446d366ead863ba600d5c924f3d15c786ef4057", "KEY"},
 		{"delivery", deliveryKey(ref), "T#acme#EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G#2", "DLV#01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
 		{"attempt", key(attemptsPK(ref), attemptSK(12)), "T#acme#AT#01JCXZ5T5V8Q0R9A1B2C3D4E5F#01JCXZ5T5V8Q0R9A1B2C3D4E5G", "000012"},
 		{"dead letter", deadLetterKey("acme", "dlq_01JCXZ5T5V8Q0R9A1B2C3D4H5H"), "T#acme#DLQ#1", "01JCXZ5T5V8Q0R9A1B2C3D4H5H"},
+		{"new dead letters", deadLetterGrowthKey("acme", time.Date(2026, 11, 24, 13, 59, 0, 0, time.UTC)), "T#acme#GROWTH", "2026112413"},
+		{"job", jobKey("acme", "job_01JCXZ5T5V8Q0R9A1B2C3D4E5J"), "T#acme#JOB", "01JCXZ5T5V8Q0R9A1B2C3D4E5J"},
 		{"counters", countersKey(3), "METRICS#3", "COUNTERS"},
 		{"counts of events", eventCountsKey(3), "METRICS#3", "EVENTS"},
 		{"endpoint counts", endpointCountsKey(), "METRICS#ENDPOINTS", "COUNTERS"},
+		{"everybody's slots", egressKey(), "LIMITS", "EGRESS"},
 		{"API key", apiKeyKey("01JCXZ5T5V8Q0R9A1B2C3D4E5H"), "KEYS", "01JCXZ5T5V8Q0R9A1B2C3D4E5H"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -48,14 +54,14 @@ func TestKeysAreTheGoldenOnes(t *testing.T) {
 	}
 }
 
-func TestTheIndexHoldsWhatIsRetryingHeldOrDead(t *testing.T) {
+func TestTheIndexHoldsWhatIsQueuedAgainRetryingHeldOrDead(t *testing.T) {
 	t.Parallel()
 	died := time.Date(2026, 11, 24, 1, 2, 3, 4_000_000, time.UTC)
 	for status, want := range map[hook.Status][2]string{
 		hook.Retrying:  {"T#acme#EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G#RETRYING#2", "01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
 		hook.Held:      {"T#acme#EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G#HELD#2", "01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
 		hook.Dead:      {"T#acme#EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G#DEAD#2", "2026-11-24T01:02:03.004Z#01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
-		hook.Queued:    {},
+		hook.Queued:    {"T#acme#EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G#QUEUED#2", "01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
 		hook.Delivered: {},
 		hook.Cancelled: {},
 	} {

@@ -67,6 +67,33 @@ func TestAnEventReachesItsEndpointSigned(t *testing.T) {
 	})
 }
 
+// A traceparent goes wherever its event goes: to the first try, to a repeat, out
+// of what was held, and to those that a job sends to.
+func TestATraceparentIsCarriedOn(t *testing.T) {
+	t.Parallel()
+	everywhere(t, func(t *testing.T, s *system) {
+		const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+		s.registered(110, map[string]any{"secret": secret, "url": s.receiver.url("/all"), "events": []string{"wide.*"}})
+		one := s.register(map[string]any{"secret": secret, "url": s.receiver.url("/one"), "events": []string{"order.*"}})
+		s.act("POST", "/api/v1/webhooks/"+one+"/pause", nil, http.StatusOK)
+		post := func(eventType string) string {
+			a := s.call("POST", "/api/v1/events", map[string]any{"event_type": eventType, "payload": map[string]any{}}, "Traceparent", trace)
+			require.Equal(t, http.StatusAccepted, a.status, a.body)
+			return a.body["deliveries"].([]any)[0].(map[string]any)["id"].(string)
+		}
+		delivery := post("order.created")
+		post("wide.now")
+		s.until(delivery, "held")
+		s.act("POST", "/api/v1/webhooks/"+one+"/resume", nil, http.StatusAccepted)
+		s.until(delivery, "delivered")
+		s.act("POST", "/api/v1/deliveries/"+delivery+"/retry", nil, http.StatusAccepted)
+		s.eventually("them all", func() bool { return len(s.receiver.received(t)) == 112 })
+		for _, r := range s.receiver.received(t) {
+			require.Equal(t, trace, r.header.Get("Traceparent"), r.path)
+		}
+	})
+}
+
 func TestAFailingEndpointEndsInTheDeadLettersAndIsDeliveredByReplay(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, s *system) {

@@ -40,6 +40,7 @@ type Delivery struct {
 	First         Attempt
 	FailureReason string // of the last failed attempt
 	NextAttemptAt time.Time
+	RequeuedAt    time.Time // when it was last sent again: by a retry, a replay, a release, a reconcile; zero: never
 	CreatedAt     time.Time // when the event was accepted
 	CompletedAt   time.Time // when Status became final; zero before
 	DeadLetterID  string    // the entry that the sweeper made for this death; empty before

@@ -68,6 +68,9 @@ type Secret struct {
 type EndpointState struct {
 	Rev  int64  // one more with each write but those of NextSlot; 0: there is none yet
 	Mark string // of the last write: tells its writer, whose answer was lost, that it is in
+	// Epoch is the endpoint's, in which this was seen. What was seen in an earlier
+	// one says nothing of an endpoint that was resumed since.
+	Epoch int64
 
 	// The window in which attempts are counted.
 	WindowStart    time.Time

@@ -16,6 +16,7 @@ type Event struct {
 	Type        string
 	CreatedAt   time.Time // when it was accepted, UTC, whole milliseconds
 	Body        []byte    // what endpoints receive, fixed here: see NewBody
+	Trace       string    // the producer's traceparent, carried to the endpoints; empty: none
 	EndpointIDs []string  // the endpoints it matched when it was accepted, the first MaxInlineTargets of them where it was read
 	Targets     int       // how many it matched
 	ExpiresAt   time.Time // when it may be forgotten; zero: not while a delivery of it is held

@@ -57,7 +57,7 @@ type EndpointCounts struct {
 type StateQuery struct {
 	Tenant     string
 	EndpointID string
-	Status     Status    // Retrying, Held or Dead
+	Status     Status    // Queued, Retrying, Held or Dead
 	Since      time.Time // of the dead: died at or after; zero: all
 	After      string    // where the page before ended; empty: from the oldest
 	Limit      int

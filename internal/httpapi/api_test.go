@@ -201,7 +201,7 @@ func TestKindsOfErrorBecomeStatuses(t *testing.T) {
 		{hook.ErrNotReplayable, 409, "not_replayable"},
 		{hook.ErrQueueFull, 429, "queue_full"},
 		{ingest.ErrTooLarge, 413, "payload_too_large"},
-		{errBodyTooLarge, 413, "body_too_large"},
+		{bodyTooLarge(maxBody), 413, "body_too_large"},
 		{errMediaType, 415, "unsupported_media_type"},
 		{&hook.InvalidError{Reason: "r"}, 400, "invalid_request"},
 		{&hook.InvalidError{Code: "c", Reason: "r"}, 400, "c"},

@@ -173,7 +173,9 @@ func (a *API) replayDeadLetters(w http.ResponseWriter, r *http.Request) error {
 			filtered = true
 			job.Filter, err = deadLetterFilter(job.Tenant, value)
 		case "dry_run":
-			dryRun, err = boolValue(field, value)
+			if !isNull(value) {
+				dryRun, err = boolValue(field, value)
+			}
 		case "limit":
 			if !isNull(value) {
 				job.Limit, err = wholeNumber(field, value, 1, maxReplay)

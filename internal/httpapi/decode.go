@@ -42,7 +42,7 @@ func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error)
 	if r.ContentLength > most {
 		// Whoever announces too much is not read: the connection ends here.
 		w.Header().Set("Connection", "close")
-		return nil, errBodyTooLarge
+		return nil, bodyTooLarge(most)
 	}
 	if r.Body == nil { // of a request that no server has read
 		return nil, nil
@@ -53,7 +53,7 @@ func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error)
 	}
 	if _, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, most)); err != nil {
 		if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
-			return nil, errBodyTooLarge
+			return nil, bodyTooLarge(most)
 		}
 		return nil, &hook.InvalidError{Code: "incomplete_body", Reason: "the body ended before it was complete"}
 	}

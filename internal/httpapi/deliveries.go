@@ -72,10 +72,14 @@ func (a *API) waitingFor(ctx context.Context, d *hook.Delivery) (text, error) {
 	}
 	now := a.o.Now()
 	state, err := a.o.Endpoints.EndpointState(ctx, d.Tenant, d.EndpointID)
+	if err != nil {
+		return "", err
+	}
+	open, err := a.breakerOpen(ctx, d, state)
 	switch {
 	case err != nil:
 		return "", err
-	case !state.OpenUntil.IsZero():
+	case open:
 		return "breaker", nil
 	case d.NextAttemptAt.After(now):
 		return "backoff", nil
@@ -84,6 +88,19 @@ func (a *API) waitingFor(ctx context.Context, d *hook.Delivery) (text, error) {
 	default:
 		return "", nil
 	}
+}
+
+// breakerOpen says whether the breaker of a delivery's endpoint is open. One
+// that was, before the endpoint was resumed, is not.
+func (a *API) breakerOpen(ctx context.Context, d *hook.Delivery, state hook.EndpointState) (bool, error) {
+	if state.OpenUntil.IsZero() {
+		return false, nil
+	}
+	e, err := a.o.Endpoints.Endpoint(ctx, d.Tenant, d.EndpointID)
+	if errors.Is(err, hook.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && state.Epoch >= e.Epoch, err
 }
 
 func answerAttempt(t hook.Attempt) attemptAnswer {

@@ -121,6 +121,9 @@ func decodeBatch(body []byte, trace string) (batch []batched, err error) {
 }
 
 func decodeBatched(item []byte, trace string) batched {
+	if item[0] != '{' {
+		return batched{err: wrongType("", "an object", item)}
+	}
 	req, hasID, err := decodeFields(item)
 	if err == nil && hasID && req.ProducerID == "" {
 		err = emptyKey("id")

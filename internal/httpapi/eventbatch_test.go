@@ -86,6 +86,14 @@ func TestABatchThatIsNoneIsRefusedAsAWhole(t *testing.T) {
 	requireProblem(t, w.do("POST", "/api/v1/events/batch", `{"events":[]}`, "Content-Type", "text/plain"), 415, "unsupported_media_type", "")
 }
 
+func TestABodyThatIsTooLargeIsToldItsOwnLimit(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{"/api/v1/events": "The body is over 1 MB.", "/api/v1/events/batch": "The body is over 4 MB."} {
+		v := requireProblem(t, newWorld().do("POST", path, strings.Repeat(" ", 4<<20+1)), 413, "body_too_large", "")
+		require.Equal(t, want, v["detail"], path)
+	}
+}
+
 // A batch of which nothing could be taken for reasons that may pass is one
 // failure, so that it is tried again; otherwise each event answers for itself.
 func TestABatchThatFailsAsAWholeIsAFailure(t *testing.T) {

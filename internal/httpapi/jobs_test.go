@@ -60,6 +60,8 @@ func TestADryRunCountsAndSendsNothing(t *testing.T) {
 	require.Equal(t, 3.0, v["matched"])
 	require.Empty(t, w.jobs)
 	require.Len(t, w.dead, 5)
+	requireJSON(t, w.do("POST", "/api/v1/dlq/replay", `{"filter":{},"dry_run":null,"limit":null,"rate":null}`), http.StatusAccepted)
+	require.Len(t, w.jobs, 1, "null stands for what is so anyway")
 }
 
 func TestReplayOfManyIsAJob(t *testing.T) {
@@ -167,6 +169,10 @@ func TestWhatADeliveryWaitsFor(t *testing.T) {
 	w.rows[ref] = &hook.Delivery{Ref: ref, EventType: "a", Status: hook.Retrying, Attempts: 1, NextAttemptAt: start.Add(time.Minute), CreatedAt: start}
 	require.Equal(t, "backoff", waits())
 	w.states[endpoint] = hook.EndpointState{OpenUntil: start.Add(time.Second)}
+	require.Equal(t, "breaker", waits())
+	w.eps[endpoint].Epoch++
+	require.Equal(t, "backoff", waits(), "the breaker was open before the endpoint was resumed")
+	w.states[endpoint] = hook.EndpointState{OpenUntil: start.Add(time.Second), Epoch: 1}
 	require.Equal(t, "breaker", waits())
 	w.rows[ref].Status = hook.Held
 	require.Nil(t, waits(), "what is held waits for its endpoint, which its status says")

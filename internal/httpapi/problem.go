@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -29,11 +30,11 @@ var (
 	kindMethodNotAllowed = kind{status: http.StatusMethodNotAllowed, code: "method_not_allowed", detail: "This path does not take this method."}
 	kindConflict         = kind{status: http.StatusConflict, code: "conflict", detail: "It was changed by somebody else at the same time. Try again."}
 	kindKeyReused        = kind{status: http.StatusConflict, code: "idempotency_key_reused", detail: "This idempotency key was used before, for another event type or payload."}
-	kindNotReplayable    = kind{status: http.StatusConflict, code: "not_replayable", detail: "This entry cannot be replayed: it is no delivery, or its endpoint or event is gone."}
+	kindNotReplayable    = kind{status: http.StatusConflict, code: "not_replayable", detail: "It cannot be sent again: its endpoint was deleted, its event has expired, or it is no delivery."}
 	kindNotCancellable   = kind{status: http.StatusConflict, code: "not_cancellable", detail: "This job cannot be cancelled: it is over, or has to be done."}
 	kindTooManySecrets   = kind{status: http.StatusConflict, code: "too_many_secrets", detail: "Five secrets sign at the moment, as many as may. Wait until one of them has expired, or rotate with an overlap of 0."}
 	kindPayloadTooLarge  = kind{status: http.StatusRequestEntityTooLarge, code: "payload_too_large", detail: "The payload is over 256 KB."}
-	kindBodyTooLarge     = kind{status: http.StatusRequestEntityTooLarge, code: "body_too_large", detail: "The body is over 1 MB."}
+	kindBodyTooLarge     = kind{status: http.StatusRequestEntityTooLarge, code: "body_too_large", detail: "The body is too large."}
 	kindMediaType        = kind{status: http.StatusUnsupportedMediaType, code: "unsupported_media_type", detail: "The body has to be sent as Content-Type: application/json, in UTF-8 and without a Content-Encoding."}
 	kindBadSignature     = kind{status: http.StatusUnauthorized, code: "bad_signature", detail: "The signature is not that of this body under the secret of the endpoint."}
 	kindQueueFull        = kind{status: http.StatusTooManyRequests, code: "queue_full", detail: "The queue holds as many messages as is allowed. Try again later.", retryAfter: 5 * time.Second}
@@ -111,10 +112,14 @@ func (p *problem) Error() string {
 }
 
 var (
-	errNoPath       = &problem{kind: kindNotFound, detail: "There is nothing at this path."}
-	errBodyTooLarge = &problem{kind: kindBodyTooLarge}
-	errMediaType    = &problem{kind: kindMediaType}
+	errNoPath    = &problem{kind: kindNotFound, detail: "There is nothing at this path."}
+	errMediaType = &problem{kind: kindMediaType}
 )
+
+// bodyTooLarge is the answer to a body of more than so many bytes, whole MB.
+func bodyTooLarge(most int64) error {
+	return &problem{kind: kindBodyTooLarge, detail: fmt.Sprintf("The body is over %d MB.", most>>20)}
+}
 
 // notFound is the answer about an id that names nothing.
 func notFound(what string) error {

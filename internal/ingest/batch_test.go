@@ -73,6 +73,28 @@ func TestAKeyCountsWithinABatchAsItDoesOutside(t *testing.T) {
 	require.NoError(t, results[3].Err)
 	require.Len(t, w.counted, 2)
 	require.Len(t, w.events, 2)
+	require.Len(t, w.sent, 2, "one message a delivery")
+	require.True(t, w.keys["acme/k"].Sent)
+}
+
+// Of two that are one event, both are accepted or neither: what is not sent of
+// one is not sent of the other, and the producer tries both again.
+func TestARepeatWithinABatchSharesItsFirstsFate(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"send", "job"} {
+		w := wide(150)
+		w.faults[op] = failed
+		in := w.ingester()
+		one := Request{EventType: "a", Payload: []byte(`{"n":1}`), ProducerID: "k"}
+		results := in.AcceptBatch(t.Context(), "acme", []Request{one, one})
+		require.Error(t, results[0].Err, op)
+		require.Error(t, results[1].Err, op)
+		results = in.AcceptBatch(t.Context(), "acme", []Request{one, one})
+		require.NoError(t, results[0].Err, op)
+		require.NoError(t, results[1].Err, op)
+		w.requireDelivered(t, results[1].Accepted)
+		require.Len(t, w.jobs, 1, op)
+	}
 }
 
 // What a POST sends itself is bounded; the rest is a job's.

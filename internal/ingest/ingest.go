@@ -133,7 +133,7 @@ func (in *Ingester) AcceptBatch(ctx context.Context, tenant string, reqs []Reque
 	var good []*incoming
 	for i, req := range reqs {
 		payload, err := validate(req)
-		batch[i] = &incoming{req: req, payload: payload, trace: traceparent(req.Trace), err: err}
+		batch[i] = &incoming{req: req, payload: payload, err: err}
 		if err == nil {
 			good = append(good, batch[i])
 		}
@@ -165,11 +165,11 @@ func (in *Ingester) AcceptBatch(ctx context.Context, tenant string, reqs []Reque
 type incoming struct {
 	req      Request
 	payload  []byte // compacted
-	trace    string
 	event    *hook.Event
 	key      *hook.IdempotencyKey // nil: none
 	replayed bool
-	sent     bool // every message is known to be in the queue
+	sent     bool      // every message is known to be in the queue
+	first    *incoming // the one of this batch whose repeat it is, and that sends for both; nil: none
 	err      error
 }
 
@@ -191,6 +191,7 @@ func (in *Ingester) prepare(ctx context.Context, tenant string, batch []*incomin
 	ids := in.o.NewIDs(hook.EventPrefix, now, len(batch))
 	for i, n := range batch {
 		n.event = in.newEvent(tenant, ids[i], n.req.EventType, n.payload, in.matches.match(tenant, set, n.req.EventType))
+		n.event.Trace = traceparent(n.req.Trace)
 		if n.req.ProducerID != "" {
 			n.key = in.newKey(n.event, n.req.ProducerID, bodyHash(n.req.EventType, n.payload))
 		}
@@ -276,8 +277,9 @@ func (in *Ingester) send(ctx context.Context, batch []*incoming) {
 	var out []hook.Outgoing
 	var of []*incoming // whose message it is
 	rest := make([]int, len(batch))
+	findRepeats(batch)
 	for i, n := range batch {
-		if n.err != nil || n.sent {
+		if n.err != nil || n.sent || n.first != nil {
 			continue
 		}
 		own := n.event.EndpointIDs[:min(len(n.event.EndpointIDs), room)]
@@ -287,7 +289,7 @@ func (in *Ingester) send(ctx context.Context, batch []*incoming) {
 		messages := make([]hook.Message, len(own))
 		for k, endpoint := range own {
 			messages[k] = hook.Message{
-				Ref: n.event.Ref(endpoint), EventType: n.event.Type, CreatedAt: n.event.CreatedAt, Body: body, Trace: n.trace,
+				Ref: n.event.Ref(endpoint), EventType: n.event.Type, CreatedAt: n.event.CreatedAt, Body: body, Trace: n.event.Trace,
 			}
 			out, of = append(out, hook.Outgoing{Message: &messages[k]}), append(of, n)
 		}
@@ -296,7 +298,7 @@ func (in *Ingester) send(ctx context.Context, batch []*incoming) {
 		in.sendAll(ctx, out, of)
 	}
 	for i, n := range batch {
-		if n.err != nil || n.sent || rest[i] == n.event.Targets {
+		if n.err != nil || n.sent || n.first != nil || rest[i] == n.event.Targets {
 			continue
 		}
 		err := in.o.Jobs.Start(ctx, &hook.Job{
@@ -306,6 +308,30 @@ func (in *Ingester) send(ctx context.Context, batch []*incoming) {
 		if err != nil {
 			n.err = fmt.Errorf("send deliveries: %w", err)
 		}
+	}
+	for _, n := range batch {
+		if n.first != nil {
+			n.err, n.sent = n.first.err, true
+		}
+	}
+}
+
+// findRepeats finds the events of a batch that are the same event: one of them
+// is sent, for all.
+func findRepeats(batch []*incoming) {
+	if len(batch) == 1 {
+		return
+	}
+	firsts := make(map[string]*incoming, len(batch))
+	for _, n := range batch {
+		if n.err != nil || n.key == nil {
+			continue
+		}
+		if first := firsts[n.event.ID]; first != nil {
+			n.first = first
+			continue
+		}
+		firsts[n.event.ID] = n
 	}
 }
 

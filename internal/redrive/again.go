@@ -89,7 +89,7 @@ func (r *Redriver) Again(ctx context.Context, ref hook.Ref, row *hook.Delivery) 
 // there.
 func (r *Redriver) send(ctx context.Context, ref hook.Ref, row *hook.Delivery, event *hook.Event, gen int) error {
 	sent := r.Queue.Send(ctx, []hook.Outgoing{{Message: &hook.Message{
-		Ref: ref, EventType: event.Type, CreatedAt: event.CreatedAt, Gen: gen, Body: hook.InlineBody(event.Body),
+		Ref: ref, EventType: event.Type, CreatedAt: event.CreatedAt, Gen: gen, Body: hook.InlineBody(event.Body), Trace: event.Trace,
 	}}})[0]
 	if sent.Err != nil {
 		return fmt.Errorf("send %s again: %w", ref.ID(), sent.Err)
@@ -167,9 +167,13 @@ func (r *Redriver) queued(ref hook.Ref, row *hook.Delivery, event *hook.Event, g
 	next.Rev++
 	next.Gen, next.Hop, next.MessageID, next.GenAttempts = gen, 0, messageID, 0
 	next.Status, next.CompletedAt, next.NextAttemptAt, next.DeadLetterID = hook.Queued, time.Time{}, time.Time{}, ""
+	next.RequeuedAt = r.now()
 	next.ExpiresAt = latest(next.ExpiresAt, event.CreatedAt.Add(r.Retention), r.Now().Add(r.DeadLetters))
 	return w
 }
+
+// now is the moment as a row keeps it.
+func (r *Redriver) now() time.Time { return r.Now().UTC().Truncate(time.Millisecond) }
 
 func latest(times ...time.Time) time.Time {
 	return slices.MaxFunc(times, func(a, b time.Time) int { return a.Compare(b) })

@@ -4,6 +4,7 @@
 //	replay.go   one dead letter's delivery
 //	resend.go   an event, to one endpoint or to all that match now
 //	release.go  a held delivery, within its budget
+//	lost.go     a delivery that the queue has lost, within its budget
 //
 // The message is in the queue before anything else changes: should the rest
 // fail, the delivery goes its way all the same. The messages of a delivery tell

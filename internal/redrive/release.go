@@ -26,7 +26,7 @@ func (r *Redriver) Release(ctx context.Context, row *hook.Delivery) error {
 	next := *row
 	next.Rev++
 	next.Hop, next.MessageID = row.Hop+1, sent.MessageID
-	next.Status = hook.Queued
+	next.Status, next.RequeuedAt = hook.Queued, r.now()
 	if row.GenAttempts > 0 {
 		next.Status, next.NextAttemptAt = hook.Retrying, r.Now()
 	}
@@ -49,7 +49,7 @@ func (r *Redriver) Cancel(ctx context.Context, row *hook.Delivery) (cancelled bo
 	}
 	next := *row
 	next.Rev++
-	next.Status, next.CompletedAt, next.NextAttemptAt, next.FailureReason = hook.Cancelled, r.Now().UTC().Truncate(time.Millisecond), time.Time{}, "endpoint deleted"
+	next.Status, next.CompletedAt, next.NextAttemptAt, next.FailureReason = hook.Cancelled, r.now(), time.Time{}, "endpoint deleted"
 	next.ExpiresAt = latest(row.CreatedAt.Add(r.Retention), r.Now().Add(r.DeadLetters))
 	err = r.Store.SaveDelivery(ctx, hook.DeliveryWrite{Delivery: &next, Unhold: true})
 	if errors.Is(err, hook.ErrConflict) {

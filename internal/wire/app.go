@@ -24,6 +24,7 @@ import (
 	"posthorn/internal/id"
 	"posthorn/internal/ingest"
 	"posthorn/internal/metrics"
+	"posthorn/internal/reconcile"
 	"posthorn/internal/redrive"
 	"posthorn/internal/seal"
 	"posthorn/internal/sign"
@@ -46,24 +47,30 @@ type App struct {
 // New returns the App for a configuration and an account, or its stand-in. The
 // configuration has a key to seal with.
 func New(cfg *config.Config, account aws.Config, log *slog.Logger) (*App, error) {
-	table := dynamo.New(account, cfg.Table, dynamo.Options{
-		EventRetention: cfg.Retention.Events, DeadLetterRetention: cfg.Retention.DeadLetters,
-	})
 	wrapper, err := wrapper(cfg.Seal, account)
 	if err != nil {
 		return nil, err
 	}
+	a := onServices(cfg, account, log)
+	a.sealer = seal.New(seal.Options{Keys: a.table, Wrapper: wrapper})
+	return a, nil
+}
+
+// onServices returns an App without a sealer.
+func onServices(cfg *config.Config, on Services, log *slog.Logger) *App {
+	table := dynamo.New(on, cfg.Table, dynamo.Options{
+		EventRetention: cfg.Retention.Events, DeadLetterRetention: cfg.Retention.DeadLetters,
+	})
 	return &App{
-		cfg:    cfg,
-		table:  table,
-		sealer: seal.New(seal.Options{Keys: table, Wrapper: wrapper}),
-		queues: awssqs.New(account, awssqs.Options{
+		cfg:   cfg,
+		table: table,
+		queues: awssqs.New(on, awssqs.Options{
 			Queue: cfg.Queue.Main, DeadLetterQueue: cfg.Queue.DeadLetters, DeadWait: time.Second,
 		}),
 		ids:    id.NewSource(),
 		counts: metrics.NewRecorder(table),
 		log:    log,
-	}, nil
+	}
 }
 
 // wrapper returns what wraps the data keys of tenants.
@@ -146,6 +153,18 @@ func (a *App) bulk() *bulk.Jobs {
 	return &bulk.Jobs{
 		Store: a.table, Redriver: a.Redriver(), Queue: a.queues, Meter: a.counts, Retention: a.cfg.Retention.Events,
 		NewID: a.ids.New, Rand: mathrand.Float64, Now: time.Now, Log: a.log,
+	}
+}
+
+// Reconciler returns what finds and sends again what the queue has lost. It is
+// for a program that reaches the services, and needs no key to seal with.
+func Reconciler(cfg *config.Config, on Services, now func() time.Time, log *slog.Logger) *reconcile.Reconciler {
+	a := onServices(cfg, on, log)
+	redriver, jobs := a.Redriver(), a.bulk()
+	redriver.Now, jobs.Now = now, now
+	return &reconcile.Reconciler{
+		Store: a.table, Redriver: redriver, Jobs: jobs, Queue: a.queues, DefaultTenant: httpapi.DefaultTenant,
+		Retention: cfg.Retention.Events, DeadLetters: cfg.Retention.DeadLetters, Now: now, Log: log,
 	}
 }
 

@@ -9,6 +9,10 @@ import (
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 )
 
+// Services is how services are reached: those of an account, or of its
+// stand-in.
+type Services = aws.Config
+
 // Account returns the SDK's usual configuration: region, credentials and
 // endpoints from the environment (AWS_ENDPOINT_URL included). It asks nothing
 // of the network.

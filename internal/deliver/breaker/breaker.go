@@ -50,6 +50,17 @@ const (
 
 func (g Gate) String() string { return [...]string{"pass", "probe", "wait"}[g] }
 
+// In returns what a state says in an epoch of its endpoint: nothing, where it is
+// of an earlier one. Whoever resumes an endpoint says that it works again: its
+// breaker is closed, and the streak of failures is over.
+func In(s hook.EndpointState, epoch int64) hook.EndpointState {
+	if s.Epoch < epoch {
+		s = quiet(s)
+		s.Epoch = epoch
+	}
+	return s
+}
+
 // Look says what the breaker lets through now. For Wait, until is when to look
 // again.
 func Look(s hook.EndpointState, now time.Time) (g Gate, until time.Time) {
@@ -169,7 +180,7 @@ func open(c Config, s hook.EndpointState, now time.Time) hook.EndpointState {
 // quiet is the state in which all goes well. The rate limit's slot is not the
 // breaker's.
 func quiet(s hook.EndpointState) hook.EndpointState {
-	return hook.EndpointState{Rev: s.Rev, Mark: s.Mark, NextSlot: s.NextSlot}
+	return hook.EndpointState{Rev: s.Rev, Mark: s.Mark, Epoch: s.Epoch, NextSlot: s.NextSlot}
 }
 
 // Quiet says whether the breaker has nothing to remember.

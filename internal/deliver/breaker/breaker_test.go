@@ -109,6 +109,14 @@ func TestItOpensForTwiceAsLongEachTimeUpToABound(t *testing.T) {
 
 // What was posted before it opened comes back while it is open: it neither
 // closes it nor opens it for longer.
+func TestWhatWasSeenBeforeTheEndpointWasResumedCountsNoMore(t *testing.T) {
+	t.Parallel()
+	s, _ := after(hook.EndpointState{Epoch: 3, Rev: 7, Mark: "m", NextSlot: at(time.Hour)}, failures(20, 0)...)
+	require.Equal(t, s, In(s, 3))
+	require.Equal(t, s, In(s, 2), "of one who has not heard of the resume yet")
+	require.Equal(t, hook.EndpointState{Epoch: 5, Rev: 7, Mark: "m", NextSlot: at(time.Hour)}, In(s, 5))
+}
+
 func TestOnlyAProbeMovesAnOpenBreaker(t *testing.T) {
 	t.Parallel()
 	s, _ := after(hook.EndpointState{}, failures(20, 0)...)
