@@ -93,6 +93,18 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 ci: ## Run everything that has to be green before a merge
 	.ci/run
 
+##@ Against other stand-ins for AWS
+
+.PHONY: oracles
+oracles: bin/posthorn ## Fetch DynamoDB Local, LocalStack and the AWS command line, once; needs Java, Maven and Python 3.13
+	oracles/install
+
+.PHONY: conformance
+conformance: oracles ## Ask the local default, DynamoDB Local and LocalStack the same, and print how each answers
+	@mkdir -p build
+	oracles/with oracles/conformance build/conformance.txt
+	@grep '^[a-z-]*: [0-9]' build/conformance.txt && echo "each check, and each exception with its source: build/conformance.txt"
+
 ##@ Figures
 
 .PHONY: bench
