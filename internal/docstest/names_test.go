@@ -48,8 +48,8 @@ func TestEveryDocumentIsHeld(t *testing.T) {
 }
 
 var (
-	makeForm   = regexp.MustCompile(`^make ([a-z][a-z-]*)`)
-	targetForm = regexp.MustCompile(`(?m)^([a-zA-Z][a-zA-Z-]*):.*## `)
+	makeForm   = regexp.MustCompile(`^make ([a-z][a-z0-9-]*)`)
+	targetForm = regexp.MustCompile(`(?m)^([a-zA-Z][a-zA-Z0-9-]*):.*## `)
 )
 
 func TestEveryMakeTargetNamedExists(t *testing.T) {
