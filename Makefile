@@ -141,7 +141,7 @@ localstack-up: ## Start LocalStack in Docker
 .PHONY: localstack-deploy
 localstack-deploy: ## Deploy the functions and all else to it; needs samlocal
 	LAMBDA_GOARCH=$(shell $(GO) env GOARCH) samlocal build
-	samlocal deploy --no-confirm-changeset --parameter-overrides \
+	AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test samlocal deploy --no-confirm-changeset --parameter-overrides \
 		Architecture=$(if $(filter amd64,$(shell $(GO) env GOARCH)),x86_64,arm64) PointInTimeRecovery=false
 
 .PHONY: localstack-test

@@ -210,6 +210,17 @@ func TestEveryTestNamedExists(t *testing.T) {
 	require.Greater(t, named, 30)
 }
 
+// A name that no test has would be left out without a word.
+func TestEveryStoryForOtherStandInsExists(t *testing.T) {
+	t.Parallel()
+	all := tests(t)
+	stories := regexp.MustCompile(`(?m)^\t(Test\w+)(?: \\|\)\))$`).FindAllStringSubmatch(read(t, "Makefile"), -1)
+	require.Greater(t, len(stories), 10)
+	for _, m := range stories {
+		require.True(t, all["e2e."+m[1]], "Makefile: there is no test %s", m[1])
+	}
+}
+
 var variableForm = regexp.MustCompile(`\b(?:POSTHORN|WEBHOOK|RETRY|DLQ|LOG)_[A-Z_]*[A-Z]\b`)
 
 func TestEveryVariableNamedIsRead(t *testing.T) {
