@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -154,5 +153,5 @@ func written(t testing.TB, n *yaml.Node) string {
 	t.Helper()
 	out, err := yaml.Dump(n)
 	require.NoError(t, err)
-	return strings.TrimSpace(fmt.Sprintf("%s", out))
+	return strings.TrimSpace(string(out))
 }
