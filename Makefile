@@ -84,7 +84,7 @@ test: ## Run the unit, integration and end-to-end tests
 
 .PHONY: race
 race: ## Run the same tests with the race detector
-	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout 10m ./...
+	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout 15m ./...
 
 .PHONY: vet
 vet: ## Run go vet

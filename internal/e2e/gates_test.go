@@ -57,14 +57,11 @@ func TestABrokenEndpointIsLeftAloneUntilAProbeSucceeds(t *testing.T) {
 func TestWhatIsOverTheRateWaitsForItsSlot(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, s *system) {
-		const rate, events = 10, 30
+		const rate, events = 2, 16
 		s.register(map[string]any{"secret": secret, "url": s.receiver.url("/limited"), "events": []string{"slow.*"}, "rate_limit": rate})
 		s.register(map[string]any{"secret": secret, "url": s.receiver.url("/free"), "events": []string{"quick.*"}})
-		var limited []string
-		for range events {
-			_, made := s.emit("slow.now", map[string]any{})
-			limited = append(limited, made...)
-		}
+		limited := s.emitAtOnce("slow.now", events)
+		require.Len(t, limited, events)
 		_, quick := s.emit("quick.now", map[string]any{})
 		s.until(quick[0], "delivered")
 		require.Less(t, len(s.receiver.at(t, "/limited")), events, "the other did not wait for its turn behind them")
@@ -90,12 +87,7 @@ func TestTheEgressLimitIsForAllEndpointsTogether(t *testing.T) {
 		for range 3 {
 			s.register(map[string]any{"secret": secret})
 		}
-		var deliveries []string
-		for range 10 {
-			_, made := s.emit("order.created", map[string]any{})
-			deliveries = append(deliveries, made...)
-		}
-		for _, d := range deliveries {
+		for _, d := range s.emitAtOnce("order.created", 10) {
 			require.InDelta(t, 1, s.until(d, "delivered")["attempts"], 0)
 		}
 		got := s.receiver.received(t)

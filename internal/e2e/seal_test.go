@@ -46,7 +46,7 @@ func TestSecretsAreKeptSealed(t *testing.T) {
 
 		s.receiver.answer(http.StatusNotFound)
 		_, made = s.emit("order.created", map[string]any{})
-		s.until(made[0], "retrying")
+		s.until(made[0], "dead")
 		var said bytes.Buffer
 		for _, path := range []string{"/api/v1/webhooks", "/api/v1/webhooks/" + endpoint, "/api/v1/deliveries/" + made[0], "/api/v1/deliveries?endpoint_id=" + endpoint, "/api/v1/events", "/metrics", "/api/v1/stats"} {
 			a := s.call("GET", path, nil)

@@ -374,6 +374,25 @@ func (s *system) emit(eventType string, payload any) (event string, deliveries [
 	return a.body["id"].(string), deliveries
 }
 
+// emitAtOnce posts n events in one call and returns the ids of their
+// deliveries: what is to be more than a rate cannot wait for a slow machine to
+// post one after another.
+func (s *system) emitAtOnce(eventType string, n int) (deliveries []string) {
+	s.t.Helper()
+	events := make([]map[string]any, n)
+	for i := range events {
+		events[i] = map[string]any{"event_type": eventType, "payload": map[string]any{"n": i}}
+	}
+	answers := s.act("POST", "/api/v1/events/batch", map[string]any{"events": events}, http.StatusAccepted)["data"].([]any)
+	require.Len(s.t, answers, n)
+	for _, one := range answers {
+		for _, d := range one.(map[string]any)["deliveries"].([]any) {
+			deliveries = append(deliveries, d.(map[string]any)["id"].(string))
+		}
+	}
+	return deliveries
+}
+
 // until waits for a delivery to reach a status and returns it.
 func (s *system) until(delivery, status string) map[string]any {
 	s.t.Helper()

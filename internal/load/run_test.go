@@ -195,7 +195,7 @@ func TestSlowAnswersCountAsReceivedWhenTheRequestCame(t *testing.T) {
 
 func TestSlowAnswersThatTheServerDoesNotWaitForAreNoDeliveries(t *testing.T) {
 	t.Parallel()
-	fake := &fakePosthorn{patience: 20 * time.Millisecond, tries: 2}
+	fake := &fakePosthorn{patience: time.Second, tries: 2}
 	o := runOptions(fake.start(t), 4)
 	o.Behaviour.Slow = time.Hour
 	r := mustRun(t, o)
@@ -209,7 +209,7 @@ func TestTimeoutsArePostErrors(t *testing.T) {
 	t.Parallel()
 	fake := &fakePosthorn{stall: every(10)}
 	o := runOptions(fake.start(t), 30)
-	o.Timeout = 200 * time.Millisecond
+	o.Timeout = 3 * time.Second
 	r := mustRun(t, o)
 	require.Equal(t, map[string]int{"timeout": 3}, r.Errors)
 	require.Equal(t, 27, r.Accepted)

@@ -69,12 +69,12 @@ func (a *App) flush(ctx context.Context) {
 // ForFunction returns the App of a Lambda function: configured by its
 // environment, on the services of its account, logging JSON lines to out. It
 // calls no service.
-func ForFunction(ctx context.Context, out io.Writer) (*App, error) {
+func ForFunction(out io.Writer) (*App, error) {
 	cfg, err := config.Load(config.Function, config.Environment())
 	if err != nil {
 		return nil, err
 	}
-	account, err := Account(ctx)
+	account, err := functionAccount()
 	if err != nil {
 		return nil, err
 	}
