@@ -99,7 +99,7 @@ func startOnOracle(t testing.TB, m mode) *system {
 	o.stack = deploy(t, account(o.url), "posthorn-"+strings.ToLower(rand.Text()[:8]))
 	table := o.stack.environment["POSTHORN_TABLE"]
 	if o.dynamodb != "" {
-		copyTable(t, account(o.url), account(o.dynamodb), table)
+		moveTable(t, account(o.url), account(o.dynamodb), table)
 	}
 	t.Cleanup(func() { o.deleteWhatStays(t) })
 
@@ -140,8 +140,9 @@ func startOnOracle(t testing.TB, m mode) *system {
 	return s
 }
 
-// copyTable makes a table as CloudFormation has made it elsewhere.
-func copyTable(t testing.TB, from, to aws.Config, name string) {
+// moveTable makes a table as CloudFormation has made it elsewhere, where there
+// is none afterwards: who asks there is answered so.
+func moveTable(t testing.TB, from, to aws.Config, name string) {
 	t.Helper()
 	made, copied := dynamodb.NewFromConfig(from), dynamodb.NewFromConfig(to)
 	described, err := made.DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &name})
@@ -163,18 +164,16 @@ func copyTable(t testing.TB, from, to aws.Config, name string) {
 		TableName: &name, TimeToLiveSpecification: &dynamodbtypes.TimeToLiveSpecification{AttributeName: ttl.TimeToLiveDescription.AttributeName, Enabled: aws.Bool(true)},
 	})
 	require.NoError(t, err)
+	_, err = made.DeleteTable(t.Context(), &dynamodb.DeleteTableInput{TableName: &name})
+	require.NoError(t, err)
 }
 
 // deleteWhatStays deletes the table and the key, which outlive the stack.
 func (o *oracle) deleteWhatStays(t testing.TB) {
 	table, key := o.stack.environment["POSTHORN_TABLE"], o.stack.environment["POSTHORN_KMS_KEY_ID"]
-	for _, url := range []string{o.url, o.dynamodb} {
-		if url != "" {
-			_, err := dynamodb.NewFromConfig(account(url)).DeleteTable(background, &dynamodb.DeleteTableInput{TableName: &table})
-			require.NoError(t, err)
-		}
-	}
-	_, err := kms.NewFromConfig(account(o.url)).ScheduleKeyDeletion(background, &kms.ScheduleKeyDeletionInput{KeyId: &key})
+	_, err := dynamodb.NewFromConfig(o.tables()).DeleteTable(background, &dynamodb.DeleteTableInput{TableName: &table})
+	require.NoError(t, err)
+	_, err = kms.NewFromConfig(account(o.url)).ScheduleKeyDeletion(background, &kms.ScheduleKeyDeletionInput{KeyId: &key})
 	require.NoError(t, err)
 }
 
