@@ -17,6 +17,8 @@ SMALL_FLAGS := -gcflags=github.com/aws/...=-l -gcflags=go.yaml.in/...=-l
 FUNCTION_FLAGS := -tags lambda.norpc $(SMALL_FLAGS) $(BUILD_FLAGS)
 FUNCTIONS := api deliver dlq-sweeper
 
+space := $(subst ,, )
+
 # Tools are pinned in a module of their own.
 TOOL := $(GO) tool -modfile=tools/go.mod
 
@@ -25,6 +27,27 @@ MAX_BOOTSTRAP := 12582912
 
 # Tests at once in a package: the end-to-end ones wait more than they work.
 PARALLEL ?= 8
+
+# The last LocalStack that needs no account.
+LOCALSTACK_VERSION := 4.14.0
+LOCALSTACK_URL ?= http://localhost:4566
+
+# What is told on others' stand-ins: a test of each part of the path, within
+# about a minute. Any other of the end-to-end tests that runs in every mode can
+# be named.
+STORIES ?= $(subst $(space),|,$(strip \
+	TestAnEventReachesItsEndpointSigned \
+	TestAFailingEndpointEndsInTheDeadLettersAndIsDeliveredByReplay \
+	TestAMessageThatCannotBeDecodedShowsInTheDeadLetters \
+	TestARepeatedPostWithItsKeyIsOneEvent \
+	TestAnEndpointCountsAsSoonAsItsAnswerIsOut \
+	TestABatchAnswersForEachOfItsEvents \
+	TestRetryAfterIsHonoured \
+	TestWhatAPausedEndpointHoldsIsReleasedByItsResume \
+	TestRecoverSendsEverythingThatDied \
+	TestListsPageByPage \
+	TestSecretsAreKeptSealed \
+	TestNobodyCallsWithoutAKeyOfTheRightRole))
 
 FUZZTIME ?= 10s
 CHECKS ?= 1000
@@ -35,7 +58,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-zA-Z_-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-zA-Z0-9_-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
 run: bin/posthorn ## Run everything on this machine; ARGS="--port 9000" adds flags
@@ -100,6 +123,43 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 .PHONY: ci
 ci: ## Run everything that has to be green before a merge
 	.ci/run
+
+##@ Against other stand-ins for AWS
+
+.PHONY: oracles
+oracles: bin/posthorn ## Fetch DynamoDB Local, LocalStack and the AWS command line, once; needs Java, Maven and Python 3.13
+	oracles/install
+
+.PHONY: conformance
+conformance: oracles ## Ask the local default, DynamoDB Local and LocalStack the same, and print how each answers
+	@mkdir -p build
+	oracles/with oracles/conformance build/conformance.txt
+	@grep '^[a-z-]*: [0-9]' build/conformance.txt && echo "each check, and each exception with its source: build/conformance.txt"
+
+.PHONY: oracle-e2e
+oracle-e2e: oracles ## Tell STORIES on LocalStack, and with DynamoDB Local behind DynamoDB
+	oracles/with $(MAKE) --no-print-directory localstack-test
+
+.PHONY: localstack-up
+localstack-up: ## Start LocalStack in Docker
+	docker run -d --rm --name posthorn-localstack -p 127.0.0.1:4566:4566 -v /var/run/docker.sock:/var/run/docker.sock \
+		-e CFN_IGNORE_UNSUPPORTED_RESOURCE_TYPES=1 localstack/localstack:$(LOCALSTACK_VERSION)
+	@until curl -sf -o /dev/null $(LOCALSTACK_URL)/_localstack/health; do sleep 1; done; echo "LocalStack $(LOCALSTACK_VERSION) is at $(LOCALSTACK_URL)"
+
+.PHONY: localstack-deploy
+localstack-deploy: ## Deploy the functions and all else to it; needs samlocal
+	LAMBDA_GOARCH=$(shell $(GO) env GOARCH) samlocal build
+	AWS_DEFAULT_REGION=us-east-1 AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test samlocal deploy --no-confirm-changeset --parameter-overrides \
+		Architecture=$(if $(filter amd64,$(shell $(GO) env GOARCH)),x86_64,arm64) PointInTimeRecovery=false
+
+.PHONY: localstack-test
+localstack-test: ## Tell STORIES on the LocalStack at LOCALSTACK_URL (http://localhost:4566)
+	$(GO) test -count=1 -parallel $(PARALLEL) -timeout 5m ./internal/e2e -run '^($(STORIES))$$' -args \
+		-localstack $(LOCALSTACK_URL) $(if $(DYNAMODB_LOCAL_URL),-dynamodb-local $(DYNAMODB_LOCAL_URL))
+
+.PHONY: localstack-down
+localstack-down: ## Stop it, and forget what it had
+	docker stop posthorn-localstack
 
 ##@ Figures
 

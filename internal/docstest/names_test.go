@@ -48,8 +48,8 @@ func TestEveryDocumentIsHeld(t *testing.T) {
 }
 
 var (
-	makeForm   = regexp.MustCompile(`^make ([a-z][a-z-]*)`)
-	targetForm = regexp.MustCompile(`(?m)^([a-zA-Z][a-zA-Z-]*):.*## `)
+	makeForm   = regexp.MustCompile(`^make ([a-z][a-z0-9-]*)`)
+	targetForm = regexp.MustCompile(`(?m)^([a-zA-Z][a-zA-Z0-9-]*):.*## `)
 )
 
 func TestEveryMakeTargetNamedExists(t *testing.T) {
@@ -208,6 +208,17 @@ func TestEveryTestNamedExists(t *testing.T) {
 		}
 	}
 	require.Greater(t, named, 30)
+}
+
+// A name that no test has would be left out without a word.
+func TestEveryStoryForOtherStandInsExists(t *testing.T) {
+	t.Parallel()
+	all := tests(t)
+	stories := regexp.MustCompile(`(?m)^\t(Test\w+)(?: \\|\)\))$`).FindAllStringSubmatch(read(t, "Makefile"), -1)
+	require.Greater(t, len(stories), 10)
+	for _, m := range stories {
+		require.True(t, all["e2e."+m[1]], "Makefile: there is no test %s", m[1])
+	}
 }
 
 var variableForm = regexp.MustCompile(`\b(?:POSTHORN|WEBHOOK|RETRY|DLQ|LOG)_[A-Z_]*[A-Z]\b`)

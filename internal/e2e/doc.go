@@ -6,5 +6,9 @@
 //   - three built bootstrap binaries behind the Lambda Runtime API, driven by
 //     real API Gateway v2 and SQS events
 //
-// and of a real `posthorn local` that is killed again and again.
+// With -localstack, they are told of the bootstraps on LocalStack instead, on
+// what its CloudFormation has made of template.yaml, and with -dynamodb-local on
+// DynamoDB Local behind DynamoDB once more: `make oracle-e2e`.
+//
+// And of a real `posthorn local` that is killed again and again.
 package e2e

@@ -16,10 +16,20 @@ import (
 // keys runs `posthorn keys` on the system's table, past its API.
 func (s *system) keys(args ...string) string {
 	s.t.Helper()
-	_, port, err := net.SplitHostPort(s.aws.Addr().String())
-	require.NoError(s.t, err)
-	cmd := exec.Command(filepath.Join(bin, "posthorn"), append(append([]string{"keys"}, args...), "--local", "--aws-port", port)...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
+	env := []string{"PATH=" + os.Getenv("PATH")}
+	args = append([]string{"keys"}, args...)
+	if s.oracle != nil {
+		args = append(args, "--table", s.env["POSTHORN_TABLE"])
+		for name, value := range s.oracle.environment() {
+			env = append(env, name+"="+value)
+		}
+	} else {
+		_, port, err := net.SplitHostPort(s.aws.Addr().String())
+		require.NoError(s.t, err)
+		args = append(args, "--local", "--aws-port", port)
+	}
+	cmd := exec.Command(filepath.Join(bin, "posthorn"), args...)
+	cmd.Env = env
 	cmd.Dir = s.t.TempDir() // no files of configuration
 	var said strings.Builder
 	cmd.Stderr = &said

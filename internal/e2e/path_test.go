@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/require"
 
-	"posthorn/internal/localaws/inproc"
 	"posthorn/internal/wire"
 )
 
@@ -157,10 +156,7 @@ func TestADeletedEndpointCancelsWhatIsQueued(t *testing.T) {
 func TestAMessageThatCannotBeDecodedShowsInTheDeadLetters(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, s *system) {
-		client := sqs.NewFromConfig(wire.Local(inproc.Client(s.services), "http://sqs.local"))
-		url, err := client.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: ptr("posthorn-deliveries")})
-		require.NoError(t, err)
-		_, err = client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: url.QueueUrl, MessageBody: ptr("hello")})
+		_, err := sqs.NewFromConfig(s.account).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &s.queueURL, MessageBody: ptr("hello")})
 		require.NoError(t, err)
 		var entries []map[string]any
 		require.Eventually(t, func() bool {

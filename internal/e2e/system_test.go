@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -39,6 +40,10 @@ import (
 var bin string
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if *localstackURL != "" {
+		modes = oracles()
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "posthorn-e2e-")
 		if err != nil {
@@ -75,6 +80,9 @@ type system struct {
 	dir      string  // of what the services keep
 	log      *logged // by the functions
 	receiver *receiver
+	account  wire.Services
+	queueURL string
+	oracle   *oracle      // what it is on; nil: the local default
 	key      string       // the API key of call; empty: none
 	ahead    atomic.Int64 // nanoseconds that the API's clock is ahead, in process
 }
@@ -87,6 +95,7 @@ type mode struct {
 	visibility time.Duration
 	env        map[string]string // over that of all systems
 	start      func(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions
+	oracle     oracle // where it runs instead of on the local default, if it names a URL
 }
 
 const environments = 4 // of each function, when they are real processes
@@ -121,6 +130,9 @@ func environment(port string) map[string]string {
 
 func start(t testing.TB, m mode) *system {
 	t.Helper()
+	if m.oracle.url != "" {
+		return startOnOracle(t, m)
+	}
 	s := &system{t: t, receiver: newReceiver(t), dir: t.TempDir(), log: &logged{}}
 	s.env = environment(s.receiver.port())
 	maps.Copy(s.env, m.env)
@@ -131,18 +143,14 @@ func start(t testing.TB, m mode) *system {
 	}
 	s.services, err = localaws.Open(s.dir)
 	require.NoError(t, err)
-	t.Cleanup(func() {
-		require.NoError(t, s.services.Close())
-		text := s.log.String()
-		if t.Failed() {
-			t.Logf("the end of the log:\n%s", text[max(0, len(text)-8000):])
-		}
-		require.NotContains(t, text, secret, "a secret in the log")
-	})
+	s.watchLog()
+	t.Cleanup(func() { require.NoError(t, s.services.Close()) })
 
 	api, aws := listen(t), listen(t)
 	awsURL := "http://" + aws.Addr().String()
-	require.NoError(t, wire.Provision(t.Context(), cfg, wire.Local(inproc.Client(s.services), awsURL)))
+	s.account = wire.Local(inproc.Client(s.services), awsURL)
+	s.queueURL = awsURL + "/000000000000/" + cfg.Queue.Main
+	require.NoError(t, wire.Provision(t.Context(), cfg, s.account))
 	s.url, s.aws = "http://"+api.Addr().String(), aws
 	functions := m.start(t, s, cfg, awsURL)
 
@@ -159,6 +167,18 @@ func start(t testing.TB, m mode) *system {
 		require.NoError(t, <-ended)
 	})
 	return s
+}
+
+// watchLog shows the end of the log when the test has failed, and looks for
+// secrets in it.
+func (s *system) watchLog() {
+	s.t.Cleanup(func() {
+		text := s.log.String()
+		if s.t.Failed() {
+			s.t.Logf("the end of the log:\n%s", text[max(0, len(text)-8000):])
+		}
+		require.NotContains(s.t, text, secret, "a secret in the log")
+	})
 }
 
 // logged is what was logged.
@@ -231,30 +251,40 @@ func onClient(t testing.TB, s *system, client *http.Client, cfg *config.Config, 
 }
 
 func bootstraps(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions {
-	queue := func(name string) string { return awsURL + "/000000000000/" + name }
-	key, err := kms.NewFromConfig(wire.Local(inproc.Client(s.services), awsURL)).CreateKey(t.Context(), &kms.CreateKeyInput{})
+	key, err := kms.NewFromConfig(s.account).CreateKey(t.Context(), &kms.CreateKeyInput{})
 	require.NoError(t, err)
-	env := []string{
-		"POSTHORN_KMS_KEY_ID=" + *key.KeyMetadata.Arn,
-		"AWS_ENDPOINT_URL=" + awsURL, "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
-		"POSTHORN_TABLE=" + cfg.Table, "POSTHORN_QUEUE_URL=" + queue(cfg.Queue.Main), "POSTHORN_DLQ_URL=" + queue(cfg.Queue.DeadLetters),
-	}
-	for name, value := range s.env {
-		env = append(env, name+"="+value)
-	}
-	function := func(name string, timeout time.Duration, max int) func(context.Context, []byte) ([]byte, error) {
+	return s.functions(func(string) map[string]string {
+		return map[string]string{
+			"POSTHORN_KMS_KEY_ID": *key.KeyMetadata.Arn,
+			"AWS_ENDPOINT_URL":    awsURL, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
+			"POSTHORN_TABLE": cfg.Table, "POSTHORN_QUEUE_URL": s.queueURL, "POSTHORN_DLQ_URL": awsURL + "/000000000000/" + cfg.Queue.DeadLetters,
+		}
+	})
+}
+
+// functions are the three built bootstraps behind the Lambda Runtime API, with
+// the system's environment and what each, by its name in the template, has
+// beside it.
+func (s *system) functions(beside func(function string) map[string]string) localaws.Functions {
+	function := func(name, dir string, timeout time.Duration, max int) func(context.Context, []byte) ([]byte, error) {
+		all := maps.Clone(s.env)
+		maps.Copy(all, beside(name))
+		var env []string
+		for name, value := range all {
+			env = append(env, name+"="+value)
+		}
 		f, err := runtimeapi.New(runtimeapi.Options{
-			Name: name, Path: filepath.Join(bin, name, "bootstrap"), Env: env, Timeout: timeout, MaxConcurrency: max, MemoryMB: 256,
+			Name: dir, Path: filepath.Join(bin, dir, "bootstrap"), Env: env, Timeout: timeout, MaxConcurrency: max, MemoryMB: 256,
 			Stdout: s.log, Stderr: s.log,
 		})
-		require.NoError(t, err)
-		t.Cleanup(f.Close)
+		require.NoError(s.t, err)
+		s.t.Cleanup(f.Close)
 		return f.Invoke
 	}
-	sweep := function("dlq-sweeper", time.Minute, 1)
+	sweep := function("DlqSweeperFunction", "dlq-sweeper", time.Minute, 1)
 	return localaws.Functions{
-		API:     gateway.Raw(function("api", 29*time.Second, 2*environments)),
-		Deliver: poller.Raw(function("deliver", 45*time.Second, environments)),
+		API:     gateway.Raw(function("ApiFunction", "api", 29*time.Second, 2*environments)),
+		Deliver: poller.Raw(function("DeliverFunction", "deliver", 45*time.Second, environments)),
 		Sweep: func(ctx context.Context) error {
 			_, err := sweep(ctx, []byte(`{}`))
 			return err

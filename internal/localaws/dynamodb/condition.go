@@ -3,6 +3,7 @@ package dynamodb
 import (
 	"slices"
 	"strings"
+	"unicode/utf16"
 )
 
 // condition is a node of a parsed condition.
@@ -31,7 +32,9 @@ func (o *operand) get(b *bound, it item) *value {
 	}
 	var n int
 	switch v.kind {
-	case kindS, kindB:
+	case kindS:
+		n = characters(v.text)
+	case kindB:
 		n = len(v.text)
 	case kindM:
 		n = len(v.attrs)
@@ -41,6 +44,15 @@ func (o *operand) get(b *bound, it item) *value {
 		return nil
 	}
 	return &value{kind: kindN, text: itoa(n)}
+}
+
+// characters is the length of a text as size tells it: in UTF-16, as DynamoDB
+// Local counts.
+func characters(text string) (n int) {
+	for _, c := range text {
+		n += utf16.RuneLen(c)
+	}
+	return n
 }
 
 // literalKind is the type of an operand whose type is known without an item, or 0.
@@ -88,8 +100,8 @@ type compareNode struct {
 func (n *compareNode) holds(b *bound, it item) bool {
 	x, y := n.left.get(b, it), n.right.get(b, it)
 	if x == nil || y == nil {
-		// A missing attribute differs from any value.
-		return n.op == "<>" && (x != nil || y != nil)
+		// What is missing differs from any value, and from what is missing too.
+		return n.op == "<>"
 	}
 	switch n.op {
 	case "=":

@@ -15,7 +15,7 @@ func TestConditions(t *testing.T) {
 	s.createTable(t)
 	s.put(t, thing("p", "s", attrs{
 		"n": num("10"), "big": num("12345678901234567890123456789012345678"), "f": num("0.1"), "neg": num("-3"),
-		"s": str("hello"), "b": bin("\x01\x02\x03"), "t": truth(true), "z": null(),
+		"s": str("hello"), "u": str("📯"), "b": bin("\x01\x02\x03"), "t": truth(true), "z": null(),
 		"l": list(str("a"), num("2"), dict(attrs{"x": str("deep")})),
 		"m": dict(attrs{"k": str("v"), "n": num("1")}), "ss": strs("a", "b"), "ns": nums("1", "2"),
 	}))
@@ -44,6 +44,8 @@ func TestConditions(t *testing.T) {
 		{"n <> :he", true},
 		{"absent = :1", false},
 		{"absent <> :1", true},
+		{"absent <> nothing", true},
+		{"absent = nothing", false},
 		{"absent < :1", false},
 		{"NOT absent = :1", true},
 		{"n = :1 OR s = :hello", true},
@@ -83,6 +85,7 @@ func TestConditions(t *testing.T) {
 		{"m = :m", true},
 		{"ss = :set", true},
 		{"size(s) > :2", true},
+		{"size(u) = :2", true},
 		{"size(ss) = :2", true},
 		{"size(m) = :2", true},
 		{"size(n) = :2", false},

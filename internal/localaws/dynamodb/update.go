@@ -135,6 +135,9 @@ func (b *bound) apply(old item) (item, error) {
 			v, err = added(b.find(old, c.path), &b.values[c.value.operand.value])
 		case changeDelete:
 			cur := b.find(old, c.path)
+			if cur == nil && !b.hasPlace(old, c.path) {
+				return nil, noSuchPath()
+			}
 			if cur == nil {
 				continue
 			}
@@ -196,6 +199,15 @@ func deleted(cur, v *value) (value, error) {
 		}
 	}
 	return out, nil
+}
+
+// hasPlace says whether an item has what a path's last step leads into.
+func (b *bound) hasPlace(it item, p path) bool {
+	if len(p) == 1 {
+		return true
+	}
+	parent, last := b.find(it, p[:len(p)-1]), p[len(p)-1]
+	return parent != nil && (last.index < 0 && parent.kind == kindM || last.index >= 0 && parent.kind == kindL)
 }
 
 func noSuchPath() error {
