@@ -89,6 +89,10 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 		done; \
 	done
 
+.PHONY: sam-local
+sam-local: ## Try the functions in Lambda's own image, with Docker and sam; ARGS=serve keeps the API running
+	@deploy/sam-local.sh $(or $(ARGS),check)
+
 .PHONY: ci
 ci: ## Run everything that has to be green before a merge
 	.ci/run
