@@ -120,6 +120,10 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 		done; \
 	done
 
+.PHONY: sam-local
+sam-local: ## Try the functions in Lambda's own image, with Docker and sam; ARGS=serve keeps the API running
+	@deploy/sam-local.sh $(or $(ARGS),check)
+
 .PHONY: ci
 ci: ## Run everything that has to be green before a merge
 	.ci/run
@@ -201,21 +205,9 @@ size: ## Print the size of each function, and fail over 12 MiB
 clean: ## Remove what was built; the data in .posthorn/ stays
 	rm -rf bin build .aws-sam
 
-# What `sam build` calls, with ARTIFACTS_DIR set. It does not say for which
-# processor: an Architecture of x86_64 takes LAMBDA_GOARCH=amd64 in the
-# environment.
-LAMBDA_GOARCH ?= arm64
-
-define bundle
-	GOOS=linux GOARCH=$(LAMBDA_GOARCH) $(GO) build $(FUNCTION_FLAGS) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$(1)
+# What `sam build` packages, through functions/Makefile.
+.PHONY: $(FUNCTIONS:%=package-%)
+$(FUNCTIONS:%=package-%): package-%:
+	GOOS=linux GOARCH=$(GOARCH) $(GO) build $(FUNCTION_FLAGS) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/$*
 	mkdir -p "$(ARTIFACTS_DIR)/config"
 	cp config/*.yaml "$(ARTIFACTS_DIR)/config/"
-endef
-
-.PHONY: build-ApiFunction build-DeliverFunction build-DlqSweeperFunction
-build-ApiFunction:
-	$(call bundle,api)
-build-DeliverFunction:
-	$(call bundle,deliver)
-build-DlqSweeperFunction:
-	$(call bundle,dlq-sweeper)

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +32,7 @@ import (
 	"posthorn/internal/localaws/inproc"
 	"posthorn/internal/localaws/poller"
 	"posthorn/internal/localaws/runtimeapi"
+	"posthorn/internal/permit"
 	"posthorn/internal/seal"
 	"posthorn/internal/wire"
 )
@@ -52,6 +54,10 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
+		if policies, err = permit.Read("../../template.yaml"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
 		for target, out := range map[string]string{
 			"functions/api": "api/bootstrap", "functions/deliver": "deliver/bootstrap", "functions/dlq-sweeper": "dlq-sweeper/bootstrap",
 			"cmd/posthorn": "posthorn",
@@ -63,8 +69,36 @@ func TestMain(m *testing.M) {
 				return 1
 			}
 		}
-		return m.Run()
+		return max(m.Run(), permissions())
 	}())
+}
+
+// policies are what the template lets the functions do. They hold in every
+// test, and keep what of them was used.
+var policies *permit.Policies
+
+// permissions says, when the tests are through, which calls the functions were
+// not allowed to make and, of all tests, which permissions no function used; it
+// returns the status to exit with.
+func permissions() int {
+	status := 0
+	for _, g := range policies.Refused() {
+		fmt.Fprintf(os.Stderr, "template.yaml does not allow %s\n", g)
+		status = 1
+	}
+	if flag.Lookup("test.run").Value.String() != "" || flag.Lookup("test.skip").Value.String() != "" || flag.Lookup("test.list").Value.String() != "" {
+		return status // some tests
+	}
+	for _, g := range policies.Unused() {
+		fmt.Fprintf(os.Stderr, "template.yaml allows what nothing does: %s\n", g)
+		status = 1
+	}
+	return status
+}
+
+// names are what the template's resources are called here.
+func names(cfg *config.Config) permit.Names {
+	return permit.Names{Table: cfg.Table, Queue: cfg.Queue.Main, DeadLetterQueue: cfg.Queue.DeadLetters}
 }
 
 // patience is how long a test waits for what must come.
@@ -231,15 +265,20 @@ func patiently(t *testing.T) []mode {
 func onClient(t testing.TB, s *system, client *http.Client, cfg *config.Config, awsURL string, now func() time.Time) localaws.Functions {
 	own := *cfg
 	own.Seal.Key = bytes.Repeat([]byte{7}, seal.KeySize)
-	app, err := wire.New(&own, wire.Local(client, awsURL), slog.New(slog.NewJSONHandler(s.log, nil)))
-	require.NoError(t, err)
 	ctx, stop := context.WithCancel(context.Background())
 	var counting sync.WaitGroup
-	counting.Go(func() { app.Counts().Run(ctx, 50*time.Millisecond) })
+	// Each function has an App of its own, since each has rights of its own.
+	function := func(id string) *wire.App {
+		as := &http.Client{Transport: policies.Transport(id, names(cfg), client.Transport)}
+		app, err := wire.New(&own, wire.Local(as, awsURL), slog.New(slog.NewJSONHandler(s.log, nil)))
+		require.NoError(t, err)
+		counting.Go(func() { app.Counts().Run(ctx, 50*time.Millisecond) })
+		return app
+	}
+	api, deliver, sweeper := function("ApiFunction"), function("DeliverFunction").Deliverer(), function("DlqSweeperFunction").Sweeper()
 	t.Cleanup(func() { stop(); counting.Wait() })
-	deliver, sweeper := app.Deliverer(), app.Sweeper()
 	return localaws.Functions{
-		API: gateway.Function(lambdaevent.Gateway(app.API(wire.APIOptions{TestReceiver: true, Now: now}))),
+		API: gateway.Function(lambdaevent.Gateway(api.API(wire.APIOptions{TestReceiver: true, Now: now}))),
 		Deliver: func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 			return lambdaevent.Failures(deliver.Deliver(ctx, lambdaevent.Batch(e))), nil
 		},
@@ -253,10 +292,12 @@ func onClient(t testing.TB, s *system, client *http.Client, cfg *config.Config, 
 func bootstraps(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions {
 	key, err := kms.NewFromConfig(s.account).CreateKey(t.Context(), &kms.CreateKeyInput{})
 	require.NoError(t, err)
-	return s.functions(func(string) map[string]string {
+	return s.functions(func(name string) map[string]string {
+		account := httptest.NewServer(policies.Handler(name, names(cfg), s.services)) // with the rights of the function
+		t.Cleanup(account.Close)
 		return map[string]string{
 			"POSTHORN_KMS_KEY_ID": *key.KeyMetadata.Arn,
-			"AWS_ENDPOINT_URL":    awsURL, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
+			"AWS_ENDPOINT_URL":    account.URL, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
 			"POSTHORN_TABLE": cfg.Table, "POSTHORN_QUEUE_URL": s.queueURL, "POSTHORN_DLQ_URL": awsURL + "/000000000000/" + cfg.Queue.DeadLetters,
 		}
 	})

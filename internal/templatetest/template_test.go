@@ -141,11 +141,6 @@ func TestTheKey(t *testing.T) {
 	require.Equal(t, "!Equals", template(t).at("Conditions", "MakesKey").n.Tag)
 	require.Empty(t, template(t).at("Parameters", "KmsKeyArn", "Default").text())
 	key := resources(t, "AWS::KMS::Key")["Key"]
-	table := template(t).at("Resources", "Table")
-	for _, r := range []node{key, table} {
-		require.Equal(t, "Retain", r.at("DeletionPolicy").text(), r.path)
-		require.Equal(t, "Retain", r.at("UpdateReplacePolicy").text(), r.path)
-	}
 	require.Equal(t, "MakesKey", key.at("Condition").text())
 	require.Equal(t, "true", key.at("Properties", "EnableKeyRotation").text())
 	statements := key.at("Properties", "KeyPolicy", "Statement").items()
@@ -176,10 +171,7 @@ func TestKmsKeyArnTakesWhatIsRead(t *testing.T) {
 func TestTheTableIsTheCodes(t *testing.T) {
 	t.Parallel()
 	want := dynamo.Definition("any")
-	table := template(t).at("Resources", "Table")
-	require.Equal(t, "Retain", table.at("DeletionPolicy").text())
-	require.Equal(t, "Retain", table.at("UpdateReplacePolicy").text())
-	got := table.at("Properties")
+	got := template(t).at("Resources", "Table", "Properties")
 	require.Equal(t, string(want.BillingMode), got.at("BillingMode").text())
 
 	attributes := map[string]string{}
@@ -236,10 +228,51 @@ func TestTheQueues(t *testing.T) {
 		require.Equal(t, 14*24*60*60, q.at("MessageRetentionPeriod").number(), q.path)
 		require.Equal(t, "true", q.at("SqsManagedSseEnabled").text(), q.path)
 	}
-	source := dead.at("RedriveAllowPolicy", "sourceQueueArns").items()
-	require.Len(t, source, 1)
-	name := strings.TrimPrefix(main.at("QueueName").text(), "!Sub ")
-	require.Equal(t, "!Sub arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:"+name, source[0].text())
+	require.Equal(t, "byQueue", dead.at("RedriveAllowPolicy", "redrivePermission").text())
+	sources := dead.at("RedriveAllowPolicy", "sourceQueueArns").items()
+	require.Len(t, sources, 1)
+	name, id := main.at("QueueName").substituted()
+	source, same := sources[0].substituted()
+	require.Equal(t, "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:"+name, source)
+	require.Equal(t, id, same)
+
+	name, id = dead.at("QueueName").substituted()
+	require.Equal(t, "${AWS::StackName}-dead-letters-${Id}", name)
+	require.Equal(t, same, id, "the end of the stack's id, which no other stack has")
+	require.Equal(t, "Id: !Select [4 !Split [- !Select [2 !Split [/ !Ref AWS::StackId]]]]", id)
+}
+
+// What is delivered, and what has been, outlives a mistake with the stack.
+func TestWhatHoldsDataIsKept(t *testing.T) {
+	t.Parallel()
+	var kept []string
+	all := template(t).at("Resources")
+	for _, id := range all.keys() {
+		if policy, ok := all.at(id).find("DeletionPolicy"); ok {
+			require.Equal(t, "RetainExceptOnCreate", policy.text(), "%s is not left behind by a stack that never came to be", id)
+			require.Equal(t, "Retain", all.at(id, "UpdateReplacePolicy").text(), id)
+			kept = append(kept, id)
+		}
+	}
+	require.ElementsMatch(t, []string{"Table", "Queue", "DeadLetterQueue", "Key"}, kept)
+	recovery := all.at("Table", "Properties", "PointInTimeRecoverySpecification", "PointInTimeRecoveryEnabled")
+	require.Equal(t, "!Ref PointInTimeRecovery", recovery.text())
+	require.Equal(t, "true", template(t).at("Parameters", "PointInTimeRecovery", "Default").text())
+}
+
+func TestTheQueuesTakeEncryptedConnectionsOnly(t *testing.T) {
+	t.Parallel()
+	policy := template(t).at("Resources", "QueuesPolicy", "Properties")
+	require.Equal(t, []string{"!Ref Queue", "!Ref DeadLetterQueue"}, policy.at("Queues").texts())
+	statements := policy.at("PolicyDocument", "Statement").items()
+	require.Len(t, statements, 1)
+	s := statements[0]
+	require.Equal(t, "Deny", s.at("Effect").text())
+	require.Equal(t, "*", s.at("Principal").text())
+	require.Equal(t, []string{"sqs:*"}, s.at("Action").texts())
+	require.Equal(t, []string{"!GetAtt Queue.Arn", "!GetAtt DeadLetterQueue.Arn"}, s.at("Resource").texts())
+	require.Equal(t, []string{"Bool"}, s.at("Condition").keys())
+	require.Equal(t, "false", s.at("Condition", "Bool", "aws:SecureTransport").text())
 }
 
 func TestTheMapping(t *testing.T) {
@@ -275,23 +308,38 @@ func TestTimeouts(t *testing.T) {
 
 func TestTheFunctions(t *testing.T) {
 	t.Parallel()
-	makefile, err := os.ReadFile("../../Makefile")
+	makefile, err := os.ReadFile("../../functions/Makefile")
 	require.NoError(t, err)
 	all := resources(t, serverlessFunction)
 	require.ElementsMatch(t, slices.Collect(maps.Keys(functions)), slices.Collect(maps.Keys(all)))
 	global := template(t).at("Globals", "Function")
 	require.Equal(t, "bootstrap", global.at("Handler").text())
 	require.Equal(t, "provided.al2023", global.at("Runtime").text())
-	require.Equal(t, ".", global.at("CodeUri").text())
+	require.Equal(t, "functions", global.at("CodeUri").text(), "the folder of the Makefile that sam build runs")
 	require.Equal(t, []string{"!Ref Architecture"}, global.at("Architectures").texts())
 	require.Equal(t, "arm64", template(t).at("Parameters", "Architecture", "Default").text())
 	for id, dir := range functions {
 		require.FileExists(t, "../../functions/"+dir+"/main.go")
 		require.Equal(t, "makefile", all[id].at("Metadata", "BuildMethod").text())
-		require.Contains(t, string(makefile), "build-"+id+":\n\t$(call bundle,"+dir+")", "make builds %s", id)
+		require.Contains(t, string(makefile), "build-"+id+":\n\t$(PACKAGE) package-"+dir+"\n", "make builds %s", id)
+		require.Equal(t, "!Sub deploy/lambda/${Architecture}", all[id].at("Metadata", "WorkingDirectory").text())
 		p := all[id].at("Properties")
 		group := strings.TrimPrefix(p.at("LoggingConfig", "LogGroup").text(), "!Ref ")
 		require.Equal(t, "!Ref LogRetentionDays", template(t).at("Resources", group, "Properties", "RetentionInDays").text())
+	}
+}
+
+// sam build does not say for which processor, but runs make in a folder that
+// the parameter names.
+func TestEveryArchitectureSaysItsProcessor(t *testing.T) {
+	t.Parallel()
+	goarch := map[string]string{"arm64": "arm64", "x86_64": "amd64"}
+	allowed := template(t).at("Parameters", "Architecture", "AllowedValues").texts()
+	require.ElementsMatch(t, slices.Collect(maps.Keys(goarch)), allowed)
+	for _, name := range allowed {
+		text, err := os.ReadFile("../../deploy/lambda/" + name + "/architecture.mk")
+		require.NoError(t, err)
+		require.Contains(t, string(text), "\nLAMBDA_GOARCH := "+goarch[name]+"\n")
 	}
 }
 
@@ -303,14 +351,22 @@ func TestTheFunctionAsksForKeysAndTheGatewayForNothing(t *testing.T) {
 		_, own := f.at("Properties").find("Environment")
 		require.False(t, own, "%s is told the same", id)
 	}
-	_, authorizer := template(t).at("Resources", "HttpApi", "Properties").find("Auth")
+	api := template(t).at("Resources", "HttpApi", "Properties")
+	_, authorizer := api.find("Auth")
 	require.False(t, authorizer)
-	events := template(t).at("Resources", "ApiFunction", "Properties", "Events")
-	require.Equal(t, []string{"Any"}, events.keys())
-	route := events.at("Any", "Properties")
-	require.Equal(t, "ANY /{proxy+}", route.at("Method").text()+" "+route.at("Path").text())
-	_, authorizer = route.find("Auth")
+	paths := api.at("DefinitionBody", "paths")
+	require.Equal(t, []string{"/{proxy+}"}, paths.keys())
+	require.Equal(t, []string{"x-amazon-apigateway-any-method"}, paths.at("/{proxy+}").keys())
+	route := paths.at("/{proxy+}", "x-amazon-apigateway-any-method")
+	_, authorizer = route.find("security")
 	require.False(t, authorizer)
+	integration := route.at("x-amazon-apigateway-integration")
+	require.Equal(t, "2.0", integration.at("payloadFormatVersion").text(), "what lambdaevent reads")
+	alias := template(t).at("Globals", "Function", "AutoPublishAlias").text()
+	require.Contains(t, integration.at("uri").text(), "/functions/${ApiFunction.Arn}:"+alias+"/invocations")
+	permission := template(t).at("Resources", "HttpApiPermission", "Properties")
+	require.Equal(t, "!Ref ApiFunction.Alias", permission.at("FunctionName").text())
+	require.Equal(t, "!Sub arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${HttpApi}/*/*", permission.at("SourceArn").text(), "this API and no other")
 }
 
 func TestTheSweepersSchedule(t *testing.T) {

@@ -3,6 +3,7 @@ package templatetest
 import (
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -80,6 +81,36 @@ func (n node) text() string {
 		return n.n.Tag + " " + n.n.Value
 	}
 	return n.n.Value
+}
+
+// substituted are the text and the values of a long !Sub.
+func (n node) substituted() (text, values string) {
+	n.t.Helper()
+	require.Equal(n.t, "!Sub", n.n.Tag, n.path)
+	parts := n.items()
+	require.Len(n.t, parts, 2, n.path)
+	var all []string
+	for _, key := range parts[1].keys() {
+		all = append(all, key+": "+parts[1].at(key).written())
+	}
+	return parts[0].text(), strings.Join(all, " ")
+}
+
+// written is a value on one line, with its CloudFormation functions.
+func (n node) written() string {
+	n.t.Helper()
+	if n.n.Kind != yaml.SequenceNode {
+		return n.text()
+	}
+	var all []string
+	for _, item := range n.items() {
+		all = append(all, item.written())
+	}
+	list := "[" + strings.Join(all, " ") + "]"
+	if strings.HasPrefix(n.n.Tag, "!!") {
+		return list
+	}
+	return n.n.Tag + " " + list
 }
 
 // outcomes are what a value comes to: the two sides of an !If, of which the
