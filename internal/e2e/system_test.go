@@ -245,6 +245,7 @@ func patiently(t *testing.T) []mode {
 // goes by the clock now.
 func onClient(t testing.TB, s *system, client *http.Client, cfg *config.Config, awsURL string, now func() time.Time) localaws.Functions {
 	own := *cfg
+	own.Queue.Main, own.Queue.DeadLetters = queueURL(awsURL, cfg.Queue.Main), queueURL(awsURL, cfg.Queue.DeadLetters) // as in an account
 	own.Seal.Key = bytes.Repeat([]byte{7}, seal.KeySize)
 	ctx, stop := context.WithCancel(context.Background())
 	var counting sync.WaitGroup
@@ -270,13 +271,14 @@ func onClient(t testing.TB, s *system, client *http.Client, cfg *config.Config, 
 	}
 }
 
+func queueURL(awsURL, name string) string { return awsURL + "/000000000000/" + name }
+
 func bootstraps(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions {
-	queue := func(name string) string { return awsURL + "/000000000000/" + name }
 	key, err := kms.NewFromConfig(wire.Local(inproc.Client(s.services), awsURL)).CreateKey(t.Context(), &kms.CreateKeyInput{})
 	require.NoError(t, err)
 	env := []string{
 		"POSTHORN_KMS_KEY_ID=" + *key.KeyMetadata.Arn, "AWS_ACCESS_KEY_ID=local", "AWS_SECRET_ACCESS_KEY=local",
-		"POSTHORN_TABLE=" + cfg.Table, "POSTHORN_QUEUE_URL=" + queue(cfg.Queue.Main), "POSTHORN_DLQ_URL=" + queue(cfg.Queue.DeadLetters),
+		"POSTHORN_TABLE=" + cfg.Table, "POSTHORN_QUEUE_URL=" + queueURL(awsURL, cfg.Queue.Main), "POSTHORN_DLQ_URL=" + queueURL(awsURL, cfg.Queue.DeadLetters),
 	}
 	for name, value := range s.env {
 		env = append(env, name+"="+value)
