@@ -111,6 +111,7 @@ var layers = map[string][]string{
 	"internal/lambdaevent": {"internal/hook"},
 	"internal/id":          nil,
 	"internal/gather":      nil,
+	"internal/permit":      nil,
 	"internal/load":        nil,
 	// The API speaks of what the stages do, and knows of no store or queue.
 	"internal/httpapi": {"internal/hook", "internal/ingest"},
@@ -159,7 +160,7 @@ var owners = map[string][]string{
 	"github.com/oklog/ulid":                          {"internal/id"},
 	"github.com/schollz/progressbar":                 {"cmd/posthorn"},
 	"github.com/standard-webhooks/standard-webhooks": {"internal/chaos"},
-	"go.yaml.in/yaml":                                {"internal/config"},
+	"go.yaml.in/yaml":                                {"internal/config", "internal/permit"},
 	"golang.org/x/term":                              {"cmd/posthorn"},
 	"golang.org/x/time":                              {"internal/localaws/gateway"},
 }

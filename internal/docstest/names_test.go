@@ -95,7 +95,7 @@ func isPath(s string) bool {
 // ignored says whether a path is one that .gitignore names: what is made here.
 func ignored(t *testing.T, p string) bool {
 	for line := range strings.Lines(read(t, ".gitignore")) {
-		if name := strings.Trim(line, "/\n"); name != "" && name == strings.Trim(p, "/") {
+		if name := strings.Trim(line, "/\n"); name != "" && (name == strings.Trim(p, "/") || strings.HasPrefix(p, name+"/")) {
 			return true
 		}
 	}

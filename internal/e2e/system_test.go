@@ -264,6 +264,7 @@ func patiently(t *testing.T) []mode {
 // goes by the clock now.
 func onClient(t testing.TB, s *system, client *http.Client, cfg *config.Config, awsURL string, now func() time.Time) localaws.Functions {
 	own := *cfg
+	own.Queue.Main, own.Queue.DeadLetters = queueURL(awsURL, cfg.Queue.Main), queueURL(awsURL, cfg.Queue.DeadLetters) // as in an account
 	own.Seal.Key = bytes.Repeat([]byte{7}, seal.KeySize)
 	ctx, stop := context.WithCancel(context.Background())
 	var counting sync.WaitGroup
@@ -288,6 +289,8 @@ func onClient(t testing.TB, s *system, client *http.Client, cfg *config.Config, 
 		},
 	}
 }
+
+func queueURL(awsURL, name string) string { return awsURL + "/000000000000/" + name }
 
 func bootstraps(t testing.TB, s *system, cfg *config.Config, awsURL string) localaws.Functions {
 	key, err := kms.NewFromConfig(s.account).CreateKey(t.Context(), &kms.CreateKeyInput{})

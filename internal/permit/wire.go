@@ -56,7 +56,9 @@ func (p *Policies) Handler(function string, names Names, next http.Handler) http
 				w.Header()[name] = values
 			}
 			w.WriteHeader(http.StatusBadRequest)
-			_, _ = w.Write(denied.body())
+			if _, err := w.Write(denied.body()); err != nil {
+				return // the caller has gone
+			}
 		case err != nil:
 			http.Error(w, err.Error(), http.StatusBadRequest)
 		default:
