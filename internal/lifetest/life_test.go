@@ -337,7 +337,7 @@ func (s *storm) wait(t *rapid.T) {
 			t.Skip("there is something to do")
 		}
 	}
-	time.Sleep(d)
+	s.sleep(d)
 	s.look(t, true, true)
 }
 
@@ -358,12 +358,12 @@ func (s *storm) drain(t *rapid.T) {
 		}
 	}
 	for rounds := 0; ; rounds++ {
-		require.Less(t, rounds, 2000, "it does not come to an end: %v", s.queue)
+		require.Less(t, rounds, 2000, "it does not come to an end in %s: %v", s.slept, s.queue)
 		next := s.next()
 		if next.IsZero() {
 			break
 		}
-		time.Sleep(time.Until(next))
+		s.sleep(time.Until(next))
 		if batch := s.take(func(*queued) bool { return true }); len(batch) > 0 {
 			s.finish(t, s.world.deliver(0, batch), last)
 		}

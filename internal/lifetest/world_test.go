@@ -42,6 +42,7 @@ type world struct {
 	mu      sync.Mutex
 	waiting []*call
 	made    int // ids
+	slept   time.Duration
 
 	queue     []*queued
 	messages  int
@@ -208,7 +209,7 @@ func (w *world) finish(t *rapid.T, p *process, answer func() post.Result) {
 		default:
 		}
 		if len(calls) == 0 {
-			time.Sleep(50 * time.Millisecond) // it waits for a moment
+			w.sleep(50 * time.Millisecond) // it waits for a moment
 			continue
 		}
 		if calls[0].post {
@@ -308,4 +309,14 @@ func (w *world) next() (at time.Time) {
 
 func (q *queued) String() string {
 	return fmt.Sprintf("%s dead %v receives %d: %s", q.id, q.dead, q.receives, q.raw)
+}
+
+// sleep lets time pass, and whatever is due then happen: who wakes meanwhile
+// sees, by the lock, what was done before.
+func (w *world) sleep(d time.Duration) {
+	w.mu.Lock()
+	w.slept += d
+	w.mu.Unlock()
+	time.Sleep(d)
+	synctest.Wait()
 }
