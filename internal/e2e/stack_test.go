@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -14,10 +15,11 @@ import (
 )
 
 // withoutFunctions is template.yaml as plain CloudFormation, with the table, the
-// queues, the key, the roles and the logs, and without what needs SAM, Lambda or
-// API Gateway:
+// queues, the key, the roles and the log groups, and without what needs SAM,
+// Lambda or API Gateway:
 //
-//   - the resources of AWS::Serverless go, and with them Transform and Globals
+//   - the resources of AWS::Serverless go, and with them Transform and Globals,
+//     and those around them: domain, permission, alarms and dashboard
 //   - the outputs are those that the functions would have got: one for each
 //     variable of their environment, and one for the role of each
 //
@@ -42,11 +44,14 @@ func withoutFunctions(t testing.TB, template []byte) (text string, variables map
 	var kept []*yaml.Node
 	for i := 0; i < len(resources.Content); i += 2 {
 		name, r := resources.Content[i].Value, resources.Content[i+1]
-		if kind := value(r, "Type").Value; !strings.HasPrefix(kind, "AWS::Serverless::") {
-			kept = append(kept, resources.Content[i:i+2]...)
-		} else if kind == "AWS::Serverless::Function" {
+		kind := value(r, "Type").Value
+		service := strings.Split(kind+"::", "::")[1]
+		switch {
+		case kind == "AWS::Serverless::Function":
 			roles[name] = name + "Role"
 			output(roles[name], value(value(r, "Properties"), "Role"))
+		case kind == "AWS::Logs::LogGroup", slices.Contains([]string{"DynamoDB", "SQS", "KMS", "IAM"}, service):
+			kept = append(kept, resources.Content[i:i+2]...)
 		}
 	}
 	resources.Content = kept
@@ -138,7 +143,8 @@ func TestTheTemplateWithoutFunctionsHasAllElse(t *testing.T) {
 		}
 	}
 	require.Equal(t, map[string]int{
-		"AWS::DynamoDB::Table": 1, "AWS::SQS::Queue": 2, "AWS::KMS::Key": 1, "AWS::KMS::Alias": 1, "AWS::IAM::Role": 3, "AWS::Logs::LogGroup": 3,
+		"AWS::DynamoDB::Table": 1, "AWS::SQS::Queue": 2, "AWS::KMS::Key": 1, "AWS::KMS::Alias": 1, "AWS::IAM::Role": 3, "AWS::Logs::LogGroup": 4,
+		"AWS::SQS::QueuePolicy": 1, "AWS::IAM::ManagedPolicy": 1,
 	}, kinds)
 	for _, name := range []string{"Table", "Queue", "DeadLetterQueue", "Key", "DeliverRole"} {
 		require.Equal(t, written(t, value(value(before.Content[0], "Resources"), name)), written(t, value(value(root, "Resources"), name)), "%s is as it was", name)
