@@ -137,7 +137,7 @@ func (p *operator) disturb(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := p.resumeAll(lasting); err != nil {
+		if _, err := p.resumeAll(lasting); err != nil {
 			return err
 		}
 		if accepted, _ := p.ledger.progress(); p.replays == 0 && accepted > p.o.Events*3/5 {
@@ -165,11 +165,12 @@ func (p *operator) resume(ctx context.Context, id string) error {
 	return err
 }
 
-// resumeAll resumes every endpoint that is not active.
-func (p *operator) resumeAll(ctx context.Context) error {
+// resumeAll resumes every endpoint that is not active, and returns how many
+// there were.
+func (p *operator) resumeAll(ctx context.Context) (n int, err error) {
 	all, err := p.endpoints(ctx)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, e := range all {
 		if e.Status == "active" {
@@ -177,10 +178,11 @@ func (p *operator) resumeAll(ctx context.Context) error {
 		}
 		p.tally.add("endpoints found not active, and resumed", e.Status)
 		if err := p.resume(ctx, e.ID); err != nil {
-			return err
+			return n, err
 		}
+		n++
 	}
-	return nil
+	return n, nil
 }
 
 // rotate gives an endpoint another secret. The receiver takes both from before

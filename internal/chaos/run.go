@@ -78,7 +78,20 @@ func (r *run) all(ctx context.Context) error {
 	if err := r.chaos(ctx); err != nil {
 		return err
 	}
-	return r.settle(ctx)
+	// A 410 of the last moment may disable an endpoint when the others have been
+	// resumed. Nobody answers so any more: it ends when none is found.
+	for rested := false; ; rested = true {
+		resumed, err := r.operator.resumeAll(ctx)
+		if err != nil {
+			return fmt.Errorf("resume endpoints: %w", err)
+		}
+		if rested && resumed == 0 {
+			return nil
+		}
+		if err := r.settle(ctx); err != nil {
+			return err
+		}
+	}
 }
 
 // start starts everything.
@@ -245,7 +258,7 @@ func (r *run) chaos(ctx context.Context) error {
 	r.faults.setCalm(true)
 	r.fn.setCalm()
 	r.receiver.setCalm()
-	return r.operator.resumeAll(ctx)
+	return nil
 }
 
 // report tells of progress until ctx ends.

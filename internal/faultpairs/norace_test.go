@@ -1,0 +1,5 @@
+//go:build !race
+
+package faultpairs
+
+const thinned = false
