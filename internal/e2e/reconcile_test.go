@@ -27,6 +27,7 @@ type leaky struct {
 	*system
 	reconciler *reconcile.Reconciler
 
+	sweeping  sync.Mutex // while a sweep is under way
 	mu        sync.Mutex
 	loses     func(p hook.Parcel, receives int) bool // of the queue of deliveries
 	losesDead bool                                   // everything in the dead-letter queue
@@ -50,6 +51,8 @@ func startLeaky(t *testing.T, m mode) *leaky {
 			return deliver(ctx, e)
 		}
 		f.Sweep = func(ctx context.Context) error {
+			l.sweeping.Lock()
+			defer l.sweeping.Unlock()
 			if drained, err := l.drainDead(ctx, sqs.NewFromConfig(on), cfg.Queue.DeadLetters); drained || err != nil {
 				return err
 			}
@@ -109,7 +112,11 @@ func (l *leaky) lose(which func(p hook.Parcel, receives int) bool) {
 	l.loses, l.lost = which, 0
 }
 
+// loseDead lets everything in the dead-letter queue be lost from now on, or
+// nothing: a sweep that is under way ends first.
 func (l *leaky) loseDead(all bool) {
+	l.sweeping.Lock()
+	defer l.sweeping.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.losesDead, l.lost = all, 0
