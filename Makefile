@@ -81,11 +81,11 @@ functions: ## Build the three functions for this machine's processor, or for GOA
 
 .PHONY: test
 test: ## Run the unit, integration and end-to-end tests
-	$(GO) test -parallel $(PARALLEL) -timeout 10m ./...
+	$(GO) test -parallel $(PARALLEL) -timeout 5m ./...
 
 .PHONY: race
 race: ## Run the same tests with the race detector
-	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout 20m ./...
+	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout 10m ./...
 
 .PHONY: vet
 vet: ## Run go vet
