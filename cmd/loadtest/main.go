@@ -46,7 +46,7 @@ func main() {
 
 type commands struct {
 	Run      runCommand      `cmd:"" help:"One run: a closed loop, or with --rate an open one."`
-	Suite    suiteCommand    `cmd:"" help:"Three runs in a row, as one table: a closed loop, then open loops at 200 and 1,000 events a second."`
+	Suite    suiteCommand    `cmd:"" help:"Four runs in a row, as one table: a closed loop, open loops at 200 and 1,000 events a second, and a closed loop of 100 events a POST."`
 	Selftest selftestCommand `cmd:"" help:"What generator and receiver reach by themselves on this machine, against a stub that only passes events on: the ceiling of any other figure."`
 }
 
@@ -79,6 +79,7 @@ type runCommand struct {
 	Rate            float64       `placeholder:"N" help:"Open loop: post this many events a second whether or not answers are in, and count latencies from the planned moment."`
 	Events          int           `short:"n" placeholder:"N" help:"Post this many events."`
 	Duration        time.Duration `short:"d" placeholder:"10s" help:"Post for this long (10s when --events is not given either). With --events: whichever ends first."`
+	Batch           int           `default:"1" placeholder:"N" help:"Events in one POST, 1 to 100; from 2 on they go to /api/v1/events/batch."`
 	Endpoints       int           `default:"1" help:"Endpoints to register. Every event goes to each."`
 	EndpointTimeout int           `placeholder:"S" help:"Timeout of each endpoint in seconds, 1 to 30. Left out: the server's default."`
 	Slow            time.Duration `placeholder:"100ms" help:"Endpoints answer this much later."`
@@ -93,10 +94,15 @@ func (c runCommand) options() load.Options {
 	if c.Events == 0 && c.Duration == 0 {
 		o.Duration = load.Defaults().Duration
 	}
+	o.Batch = c.Batch
 	o.Endpoints, o.EndpointTimeout, o.Misbehaving = c.Endpoints, c.EndpointTimeout, c.Misbehaving
 	o.Behaviour = load.Behaviour{Slow: c.Slow, Fail: c.Fail, Hang: c.Hang}
 	return o
 }
+
+// batchConnections of the suite's last run keep a server busy with their
+// hundred events each, and do not make it wait for a queue of its own.
+const batchConnections = 4
 
 type suiteCommand struct {
 	target
@@ -110,7 +116,9 @@ func (c suiteCommand) options() []load.Options {
 		o.Rate, o.Duration = rate, c.Duration
 		all = append(all, o)
 	}
-	return all
+	batches := c.target.options()
+	batches.Batch, batches.Connections, batches.Duration = load.MaxBatch, batchConnections, c.Duration
+	return append(all, batches)
 }
 
 type selftestCommand struct {
@@ -118,12 +126,14 @@ type selftestCommand struct {
 	Rate        float64       `placeholder:"N" help:"Open loop at this many events a second: the latencies that are this program's own."`
 	Duration    time.Duration `short:"d" default:"5s" help:"Length of the run."`
 	Payload     int           `default:"300" help:"Bytes of each event's payload."`
+	Batch       int           `default:"1" placeholder:"N" help:"Events in one POST, 1 to 100."`
 	JSON        bool          `name:"json" help:"Print one JSON object."`
 }
 
 func (c selftestCommand) options(url string) load.Options {
 	o := load.Defaults()
 	o.URL, o.Connections, o.Rate, o.Duration, o.Payload = url, c.Connections, c.Rate, c.Duration, c.Payload
+	o.Batch = c.Batch
 	return o
 }
 

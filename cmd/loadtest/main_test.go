@@ -65,7 +65,7 @@ func TestJSONIsOneObject(t *testing.T) {
 	}
 }
 
-func TestSuiteIsThreeRunsInOneTable(t *testing.T) {
+func TestSuiteIsFourRunsInOneTable(t *testing.T) {
 	url, stop := startStub(t)
 	defer stop()
 	args := []string{"suite", "--url", url, "-d", "100ms", "--linger", "1ms"}
@@ -73,16 +73,18 @@ func TestSuiteIsThreeRunsInOneTable(t *testing.T) {
 	jsonCode, asJSON, _ := command(t, append(args, "--json")...)
 	require.Equal(t, 0, code, errOut)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	require.Len(t, lines, 4)
-	for i, name := range []string{"accepted/s", "32 connections", "200 events/s", "1,000 events/s"} {
+	require.Len(t, lines, 5)
+	for i, name := range []string{"accepted/s", "32 connections", "200 events/s", "1,000 events/s", "4 connections, 100 events a POST"} {
 		require.Contains(t, lines[i], name)
 	}
 	require.Equal(t, 0, jsonCode)
 	var all struct{ Runs []load.Result }
 	require.NoError(t, json.Unmarshal([]byte(asJSON), &all))
-	require.Len(t, all.Runs, 3)
+	require.Len(t, all.Runs, 4)
 	require.Equal(t, 20, all.Runs[1].Accepted)
 	require.Equal(t, 100, all.Runs[2].Accepted)
+	require.Positive(t, all.Runs[3].Accepted)
+	require.Zero(t, all.Runs[3].Accepted%100)
 }
 
 func TestSelftestPrintsTheCeiling(t *testing.T) {
@@ -97,10 +99,12 @@ func TestSelftestPrintsTheCeiling(t *testing.T) {
 func TestWrongUsageIsTwo(t *testing.T) {
 	for name, args := range map[string][]string{
 		"no command":        {},
-		"unknown flag":      {"run", "--batch", "3"},
+		"unknown flag":      {"run", "--badge", "3"},
 		"unknown command":   {"rum"},
 		"not a number":      {"run", "-c", "many"},
 		"outside its range": {"run", "--fail", "2"},
+		"too many a POST":   {"run", "--batch", "101"},
+		"too large a POST":  {"run", "--batch", "100", "--payload", "50000"},
 		"several mistakes":  {"run", "--fail", "2", "--endpoints", "0", "--url", "here"},
 		"suite":             {"suite", "--payload", "1"},
 		"selftest":          {"selftest", "-c", "0"},

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,7 +20,8 @@ import (
 // api speaks to the Posthorn under load.
 type api struct {
 	base      string
-	events    *url.URL
+	events    *url.URL    // where posts go
+	batches   bool        // posts are answered event by event
 	header    http.Header // of every request with a body; read only
 	transport *http.Transport
 	timeout   time.Duration
@@ -27,7 +29,11 @@ type api struct {
 
 func newAPI(o Options) (*api, error) {
 	base := strings.TrimRight(o.URL, "/")
-	events, err := url.Parse(base + "/api/v1/events")
+	path := "/api/v1/events"
+	if o.Batch > 1 {
+		path += "/batch"
+	}
+	events, err := url.Parse(base + path)
 	if err != nil {
 		return nil, fmt.Errorf("url: %w", err)
 	}
@@ -40,7 +46,7 @@ func newAPI(o Options) (*api, error) {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	return &api{
-		base: base, events: events, header: header, timeout: o.Timeout,
+		base: base, events: events, header: header, timeout: o.Timeout, batches: o.Batch > 1,
 		transport: &http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			Protocols:           &protocols,
@@ -151,9 +157,10 @@ func problem(answer []byte) string {
 	return s
 }
 
-// post sends one event and returns "" when it was accepted, else the status or
-// the kind of error. It returns as soon as the whole answer is in.
-func (a *api) post(ctx context.Context, body []byte) string {
+// post sends a body of so many events. It returns nil when all of them were
+// accepted, else what became of each: "" for accepted, the status, or the kind
+// of error. It returns as soon as the whole answer is in.
+func (a *api) post(ctx context.Context, body []byte, events int) []string {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	req := (&http.Request{
@@ -165,16 +172,52 @@ func (a *api) post(ctx context.Context, body []byte) string {
 	}).WithContext(ctx)
 	res, err := a.transport.RoundTrip(req)
 	if err != nil {
-		return errorKind(err)
+		return slices.Repeat([]string{errorKind(err)}, events)
 	}
-	_, err = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<20))
+	var answer []byte
+	if a.batches {
+		answer, err = io.ReadAll(io.LimitReader(res.Body, MaxBatchBody))
+	} else {
+		_, err = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<20))
+	}
 	if err = errors.Join(err, res.Body.Close()); err != nil {
-		return errorKind(err)
+		return slices.Repeat([]string{errorKind(err)}, events)
 	}
 	if res.StatusCode != http.StatusAccepted {
-		return strconv.Itoa(res.StatusCode)
+		return slices.Repeat([]string{strconv.Itoa(res.StatusCode)}, events)
 	}
-	return ""
+	if !a.batches {
+		return nil
+	}
+	return refusals(answer, events)
+}
+
+// acceptedEvent is in the answer to each event that was accepted, and in no
+// problem document.
+var acceptedEvent = []byte(`"deliveries_total":`)
+
+// refusals reads the answer to a batch: nil when it accepts every event. It is
+// not parsed then, since the generator shares the machine with what it
+// measures.
+func refusals(answer []byte, events int) []string {
+	if bytes.Count(answer, acceptedEvent) == events {
+		return nil
+	}
+	var batch struct {
+		Data []struct {
+			Status int `json:"status"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(answer, &batch); err != nil || len(batch.Data) != events {
+		return slices.Repeat([]string{"answer"}, events)
+	}
+	kinds := make([]string, events)
+	for i, one := range batch.Data {
+		if one.Status != 0 {
+			kinds[i] = strconv.Itoa(one.Status)
+		}
+	}
+	return kinds
 }
 
 func errorKind(err error) string {
@@ -191,6 +234,14 @@ func errorKind(err error) string {
 const (
 	seqKey    = `"loadtest_seq":"`
 	seqDigits = 10
+)
+
+// What a POST of several events has around them, and the most that an event has
+// around its payload.
+const (
+	batchOpen    = `{"events":[`
+	batchClose   = `]}`
+	bodyOverhead = 80
 )
 
 // bodies makes the bodies of a run's events.
@@ -220,12 +271,31 @@ func newBodies(eventType string, size int) bodies {
 // of is a fresh body: a transport may read the last one a little longer than
 // its answer takes to arrive.
 func (b bodies) of(seq int) []byte {
-	body := bytes.Clone(b.template)
-	for i := b.digits + seqDigits - 1; i >= b.digits; i-- {
-		body[i] = byte('0' + seq%10)
+	return b.event(make([]byte, 0, len(b.template)), seq)
+}
+
+// batch is a fresh body of n events, numbered from first.
+func (b bodies) batch(first, n int) []byte {
+	body := make([]byte, 0, len(batchOpen)+n*(len(b.template)+1)+len(batchClose))
+	body = append(body, batchOpen...)
+	for i := range n {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = b.event(body, first+i)
+	}
+	return append(body, batchClose...)
+}
+
+// event appends one event.
+func (b bodies) event(to []byte, seq int) []byte {
+	start := len(to)
+	to = append(to, b.template...)
+	for i := start + b.digits + seqDigits - 1; i >= start+b.digits; i-- {
+		to[i] = byte('0' + seq%10)
 		seq /= 10
 	}
-	return body
+	return to
 }
 
 // sequence finds the sequence number in a delivery's body.

@@ -61,6 +61,22 @@ func TestSequenceIsFoundInADeliveryOnly(t *testing.T) {
 	}
 }
 
+func TestTheAnswerToABatchIsReadEventByEvent(t *testing.T) {
+	t.Parallel()
+	const yes, no = `{"id":"evt_1","deliveries":[],"deliveries_total":0}`, `{"type":"about:blank","status":429,"code":"queue_full"}`
+	for answer, want := range map[string][]string{
+		`{"data":[` + yes + "," + yes + `]}`:             nil,
+		`{"data":[` + yes + "," + no + `]}`:              {"", "429"},
+		`{"data":[` + no + "," + no + `]}`:               {"429", "429"},
+		`{"data":[` + yes + `]}`:                         {"answer", "answer"},
+		`{"data":[` + yes + "," + yes + "," + yes + `]}`: {"answer", "answer"},
+		`<html>`: {"answer", "answer"},
+		``:       {"answer", "answer"},
+	} {
+		require.Equal(t, want, refusals([]byte(answer), 2), answer)
+	}
+}
+
 func TestProblemIsOneLine(t *testing.T) {
 	t.Parallel()
 	for answer, want := range map[string]string{

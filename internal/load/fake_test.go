@@ -71,6 +71,7 @@ func (f *fakePosthorn) start(t *testing.T) string {
 	mux.HandleFunc("POST /api/v1/webhooks", f.create)
 	mux.HandleFunc("DELETE /api/v1/webhooks/{id}", f.remove)
 	mux.HandleFunc("POST /api/v1/events", f.post)
+	mux.HandleFunc("POST /api/v1/events/batch", f.batch)
 	f.server = httptest.NewServer(mux)
 	t.Cleanup(func() {
 		f.server.Close()
@@ -129,25 +130,65 @@ func (f *fakePosthorn) remove(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-func (f *fakePosthorn) post(w http.ResponseWriter, req *http.Request) {
+type eventIn struct {
+	EventType string          `json:"event_type"`
+	Payload   json.RawMessage `json:"payload"`
+}
+
+// batch delivers, or refuses, each event by itself. It knows no other fault.
+func (f *fakePosthorn) batch(w http.ResponseWriter, req *http.Request) {
 	var in struct {
-		EventType string          `json:"event_type"`
-		Payload   json.RawMessage `json:"payload"`
+		Events []eventIn `json:"events"`
 	}
 	if !f.decode(w, req, &in) {
 		return
 	}
+	data := make([]map[string]any, len(in.Events))
+	for i, e := range in.Events {
+		n, targets := f.take(e)
+		if f.refuse(n) {
+			data[i] = map[string]any{"status": http.StatusServiceUnavailable, "code": "unavailable"}
+			continue
+		}
+		f.deliverTo(targets, e, n)
+		data[i] = map[string]any{"id": "evt", "deliveries_total": len(targets)}
+	}
+	w.WriteHeader(http.StatusAccepted)
+	require.NoError(f.t, json.NewEncoder(w).Encode(map[string]any{"data": data}))
+}
+
+// take numbers an event and returns where it goes.
+func (f *fakePosthorn) take(in eventIn) (n int, targets []string) {
 	f.mu.Lock()
 	f.events++
-	n := f.events
-	var targets []string
+	n = f.events
 	for _, e := range f.endpoints {
 		if len(e.Events) == 1 && e.Events[0] == in.EventType {
 			targets = append(targets, e.URL)
 		}
 	}
 	f.mu.Unlock()
+	return n, targets
+}
 
+func (f *fakePosthorn) deliverTo(targets []string, in eventIn, n int) {
+	body, err := json.Marshal(map[string]any{"id": "evt_" + strconv.Itoa(n), "event": in.EventType, "timestamp": "now", "data": in.Payload})
+	require.NoError(f.t, err)
+	for _, target := range targets {
+		if f.later {
+			f.deliverer.Go(func() { f.deliver(target, body, n) })
+		} else {
+			f.deliver(target, body, n)
+		}
+	}
+}
+
+func (f *fakePosthorn) post(w http.ResponseWriter, req *http.Request) {
+	var in eventIn
+	if !f.decode(w, req, &in) {
+		return
+	}
+	n, targets := f.take(in)
 	if f.stall(n) {
 		_, err := io.Copy(io.Discard, req.Body)
 		require.NoError(f.t, err)
@@ -158,15 +199,7 @@ func (f *fakePosthorn) post(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
-	body, err := json.Marshal(map[string]any{"id": "evt_" + strconv.Itoa(n), "event": in.EventType, "timestamp": "now", "data": in.Payload})
-	require.NoError(f.t, err)
-	for _, target := range targets {
-		if f.later {
-			f.deliverer.Go(func() { f.deliver(target, body, n) })
-		} else {
-			f.deliver(target, body, n)
-		}
-	}
+	f.deliverTo(targets, in, n)
 	if f.cut(n) {
 		conn, _, err := http.NewResponseController(w).Hijack()
 		require.NoError(f.t, err)

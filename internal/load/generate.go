@@ -20,8 +20,9 @@ const backlog = 1 << 16
 type generator struct {
 	ledger *ledger
 	bodies bodies
-	// post sends one event and returns "" when it was accepted.
-	post func(ctx context.Context, body []byte) string
+	// post sends a body of so many events and returns nil when all of them were
+	// accepted, else what became of each: "" for accepted, or a kind of error.
+	post func(ctx context.Context, body []byte, events int) []string
 	// sleepUntil returns at the given time, as exactly as it can, or when ctx
 	// is done.
 	sleepUntil func(ctx context.Context, at time.Time)
@@ -29,6 +30,7 @@ type generator struct {
 	connections int
 	rate        float64
 	events      int
+	batch       int // events a POST
 	length      time.Duration
 	giveUp      time.Duration
 	timeout     time.Duration
@@ -60,10 +62,15 @@ func (g *generator) closed(ctx context.Context, stop func(), start time.Time) in
 		workers.Go(func() {
 			for ctx.Err() == nil {
 				now := time.Now()
-				if !now.Before(end) || taken.Add(1) > int64(g.events) {
+				if !now.Before(end) {
 					return
 				}
-				if !g.send(ctx, stop, now) {
+				// The last POST carries what is left.
+				n := g.batch - max(0, int(taken.Add(int64(g.batch)))-g.events)
+				if n <= 0 {
+					return
+				}
+				if !g.send(ctx, stop, now, n) {
 					g.rest(ctx)
 				}
 			}
@@ -82,35 +89,42 @@ func (g *generator) rest(ctx context.Context) {
 	}
 }
 
-// open plans the i-th event at start + i/rate, come what may. Connections take
-// planned events in order; what is planned and waits for one is late, and its
-// latency says so.
+// open plans the i-th event at start + i/rate, come what may; a POST of several
+// is planned at the moment of its first. Connections take planned posts in
+// order; what is planned and waits for one is late, and its latency says so.
 func (g *generator) open(ctx context.Context, stop func(), start time.Time) int {
 	// What is planned within the length may be sent a little after it. A
 	// server that is slower than the plan for long does not prolong the run.
 	ctx, cancel := context.WithTimeout(ctx, g.length+g.timeout)
 	defer cancel()
-	due := make(chan time.Time, min(g.events, backlog))
+	due := make(chan planned, min(g.events, backlog))
 	var workers sync.WaitGroup
 	for range g.connections {
 		workers.Go(func() {
-			for at := range due {
+			for post := range due {
 				if ctx.Err() != nil {
 					return
 				}
-				g.ledger.behind(time.Since(at))
-				g.send(ctx, stop, at)
+				g.ledger.behind(time.Since(post.at))
+				g.send(ctx, stop, post.at, post.events)
 			}
 		})
 	}
-	planned := g.plan(ctx, start, due)
+	count := g.plan(ctx, start, due)
 	close(due)
 	workers.Wait()
-	return planned
+	return count
 }
 
-func (g *generator) plan(ctx context.Context, start time.Time, due chan<- time.Time) int {
-	for i := range g.events {
+// planned is a POST of so many events that is due at a moment.
+type planned struct {
+	at     time.Time
+	events int
+}
+
+// plan returns how many events it planned.
+func (g *generator) plan(ctx context.Context, start time.Time, due chan<- planned) int {
+	for i := 0; i < g.events; i += g.batch {
 		offset := time.Duration(float64(i) / g.rate * float64(time.Second))
 		if offset >= g.length {
 			return i
@@ -123,7 +137,7 @@ func (g *generator) plan(ctx context.Context, start time.Time, due chan<- time.T
 			g.sleepUntil(ctx, at)
 		}
 		select {
-		case due <- at:
+		case due <- planned{at: at, events: min(g.batch, g.events-i)}:
 		case <-ctx.Done():
 			return i
 		}
@@ -131,21 +145,36 @@ func (g *generator) plan(ctx context.Context, start time.Time, due chan<- time.T
 	return g.events
 }
 
-// send posts one event, whose latencies count from at, and reports whether it
-// was accepted.
-func (g *generator) send(ctx context.Context, stop func(), at time.Time) bool {
-	seq := g.ledger.plan(at)
-	kind := g.post(context.WithoutCancel(ctx), g.bodies.of(seq))
+// send posts so many events, whose latencies count from at, and reports whether
+// any was accepted.
+func (g *generator) send(ctx context.Context, stop func(), at time.Time, events int) bool {
+	first := g.ledger.plan(at, events)
+	kinds := g.post(context.WithoutCancel(ctx), g.body(first, events), events)
 	now := time.Now()
-	if kind == "" {
-		g.ledger.accept202(seq, now)
+	accepted := false
+	for i := range events {
+		if kinds == nil || kinds[i] == "" {
+			g.ledger.accept202(first+i, now)
+			accepted = true
+		} else {
+			g.ledger.fail(kinds[i])
+		}
+	}
+	if accepted {
 		g.lastGood.Store(now.UnixNano())
 		return true
 	}
-	g.ledger.fail(kind)
 	if now.UnixNano()-g.lastGood.Load() > int64(g.giveUp) {
 		g.gaveUp.Store(true)
 		stop()
 	}
 	return false
+}
+
+// body is of one event by itself, or of a batch, whose last may hold one alone.
+func (g *generator) body(first, events int) []byte {
+	if g.batch == 1 {
+		return g.bodies.of(first)
+	}
+	return g.bodies.batch(first, events)
 }

@@ -2,6 +2,8 @@ package load
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -20,11 +22,18 @@ func timerSleep(ctx context.Context, at time.Time) {
 	}
 }
 
+// newGenerator posts to a server that does the same with every event of a POST.
 func newGenerator(o Options, post func(context.Context, []byte) string) *generator {
 	events, length := o.limits()
 	return &generator{
-		ledger: newLedger(o), bodies: newBodies("x", o.Payload), post: post, sleepUntil: timerSleep,
-		connections: o.Connections, rate: o.Rate, events: events, length: length,
+		ledger: newLedger(o), bodies: newBodies("x", o.Payload), sleepUntil: timerSleep,
+		post: func(ctx context.Context, body []byte, events int) []string {
+			if kind := post(ctx, body); kind != "" {
+				return slices.Repeat([]string{kind}, events)
+			}
+			return nil
+		},
+		connections: o.Connections, rate: o.Rate, events: events, batch: o.Batch, length: length,
 		giveUp: o.GiveUp, timeout: o.Timeout,
 	}
 }
@@ -113,6 +122,50 @@ func TestClosedLoopPostsExactlyTheEventsAskedFor(t *testing.T) {
 		require.Equal(t, 101, r.Accepted)
 		require.Equal(t, Latency{10, 10, 10, 10}, r.Accept)
 	})
+}
+
+func TestPostsOfSeveralCarryExactlyTheEventsAskedFor(t *testing.T) {
+	t.Parallel()
+	for name, rate := range map[string]float64{"closed": 0, "open": 1000} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				start := time.Now()
+				g := newGenerator(options(func(o *Options) { o.Rate, o.Events, o.Batch, o.Connections = rate, 250, 100, 1 }), nil)
+				var sizes []int
+				g.post = func(_ context.Context, body []byte, events int) []string {
+					if rate > 0 {
+						require.Equal(t, time.Duration(100*len(sizes))*time.Millisecond, time.Since(start), "a POST is due with its first event")
+					}
+					sizes = append(sizes, events)
+					var in struct {
+						Events []struct {
+							Payload json.RawMessage `json:"payload"`
+						} `json:"events"`
+					}
+					require.NoError(t, json.Unmarshal(body, &in))
+					require.Len(t, in.Events, events)
+					for i, e := range in.Events {
+						seq, ok := sequence(e.Payload)
+						require.True(t, ok)
+						require.Equal(t, 100*(len(sizes)-1)+i, seq)
+					}
+					if len(sizes) != 2 {
+						return nil
+					}
+					kinds := make([]string, events)
+					kinds[7] = "503"
+					return kinds
+				}
+				require.Equal(t, 250, g.run(t.Context()))
+				require.Equal(t, []int{100, 100, 50}, sizes)
+				r := g.result()
+				require.Equal(t, 250, r.Posted)
+				require.Equal(t, 249, r.Accepted)
+				require.Equal(t, map[string]int{"503": 1}, r.Errors)
+			})
+		})
+	}
 }
 
 func TestClosedLoopFinishesWhatIsUnderWayAtTheEnd(t *testing.T) {

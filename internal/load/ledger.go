@@ -69,17 +69,19 @@ func (l *ledger) begin(at time.Time) {
 	l.start = at
 }
 
-// plan opens an event and returns its sequence number. Its latencies count from
-// at.
-func (l *ledger) plan(at time.Time) int {
+// plan opens n events and returns the sequence number of the first, which the
+// others follow. Their latencies count from at.
+func (l *ledger) plan(at time.Time, n int) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	seq := len(l.events)
-	l.events = append(l.events, event{planned: at.Sub(l.start)})
-	for range l.endpoints {
-		l.arrived = append(l.arrived, 0)
+	first := len(l.events)
+	for range n {
+		l.events = append(l.events, event{planned: at.Sub(l.start)})
+		for range l.endpoints {
+			l.arrived = append(l.arrived, 0)
+		}
 	}
-	return seq
+	return first
 }
 
 // behind counts how long after its plan an event was sent.

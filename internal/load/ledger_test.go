@@ -43,7 +43,7 @@ func TestLedgerCountsFromThePlannedSend(t *testing.T) {
 	t.Parallel()
 	b := newBook(1, 0, Behaviour{})
 	for i := range 10 {
-		seq := b.plan(b.ms(10 * i))
+		seq := b.plan(b.ms(10*i), 1)
 		require.Equal(t, i, seq)
 		b.accept202(seq, b.ms(10*i+i+1))
 		require.True(t, b.receive(seq, 0, b.ms(10*i+2*(i+1))))
@@ -63,7 +63,7 @@ func TestLedgerCountsFromThePlannedSend(t *testing.T) {
 func TestLedgerIsEmptyOnlyWhenAllThatIsOwedArrived(t *testing.T) {
 	t.Parallel()
 	b := newBook(2, 0, Behaviour{})
-	first, second, third := b.plan(b.ms(0)), b.plan(b.ms(1)), b.plan(b.ms(2))
+	first, second, third := b.plan(b.ms(0), 1), b.plan(b.ms(1), 1), b.plan(b.ms(2), 1)
 	b.accept202(first, b.ms(1))
 	b.receive(second, 1, b.ms(2)) // ahead of its 202
 	b.accept202(second, b.ms(3))
@@ -93,7 +93,7 @@ func TestLedgerIsEmptyOnlyWhenAllThatIsOwedArrived(t *testing.T) {
 func TestLedgerKeepsMisbehavingEndpointsApart(t *testing.T) {
 	t.Parallel()
 	b := newBook(3, 1, Behaviour{Slow: time.Second})
-	seq := b.plan(b.ms(0))
+	seq := b.plan(b.ms(0), 1)
 	b.accept202(seq, b.ms(1))
 	b.receive(seq, 0, b.ms(900))
 	b.receive(seq, 1, b.ms(4))
@@ -106,7 +106,7 @@ func TestLedgerKeepsMisbehavingEndpointsApart(t *testing.T) {
 func TestLedgerOwesNothingToHangingEndpoints(t *testing.T) {
 	t.Parallel()
 	b := newBook(3, 2, Behaviour{Hang: true})
-	seq := b.plan(b.ms(0))
+	seq := b.plan(b.ms(0), 1)
 	b.accept202(seq, b.ms(1))
 	empty := b.seal()
 	require.False(t, drained(empty))
@@ -120,7 +120,7 @@ func TestLedgerOwesNothingToHangingEndpoints(t *testing.T) {
 func TestLedgerRefusesWhatWasNeverPosted(t *testing.T) {
 	t.Parallel()
 	b := newBook(1, 0, Behaviour{})
-	b.plan(b.ms(0))
+	b.plan(b.ms(0), 1)
 	require.False(t, b.receive(1, 0, b.ms(1)))
 	require.False(t, b.receive(-1, 0, b.ms(1)))
 	require.Equal(t, 2, b.result().Stray)
@@ -130,7 +130,7 @@ func TestLedgerRefusesWhatWasNeverPosted(t *testing.T) {
 func TestLedgerCountsManyDuplicatesOfOneDelivery(t *testing.T) {
 	t.Parallel()
 	b := newBook(1, 0, Behaviour{})
-	seq := b.plan(b.ms(0))
+	seq := b.plan(b.ms(0), 1)
 	for range 1000 {
 		b.receive(seq, 0, b.ms(1))
 	}
@@ -141,8 +141,8 @@ func TestLedgerCountsManyDuplicatesOfOneDelivery(t *testing.T) {
 func TestProgressShowsWhatIsOnTheWay(t *testing.T) {
 	t.Parallel()
 	b := newBook(2, 0, Behaviour{})
-	seq := b.plan(b.ms(0))
-	b.plan(b.ms(1))
+	seq := b.plan(b.ms(0), 1)
+	b.plan(b.ms(1), 1)
 	b.accept202(seq, b.ms(2))
 	b.fail("timeout")
 	b.receive(seq, 1, b.ms(3))

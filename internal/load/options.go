@@ -15,6 +15,10 @@ const (
 	MinPayload = 64
 	// MaxPayload is the most that Posthorn accepts.
 	MaxPayload = 256 << 10
+	// MaxBatch is the most events that Posthorn takes in one POST.
+	MaxBatch = 100
+	// MaxBatchBody is the most bytes that it takes in one POST of several.
+	MaxBatchBody = 4 << 20
 	// LongestUnlimited bounds the posting of a run that names a number of
 	// events and no duration.
 	LongestUnlimited = 10 * time.Minute
@@ -39,6 +43,9 @@ type Options struct {
 	// Duration is how long events are posted; zero leaves it to Events.
 	// With both, whichever ends first.
 	Duration time.Duration
+	// Batch is how many events a POST carries, 1 to 100. From 2 on they go to
+	// /api/v1/events/batch.
+	Batch int
 	// Payload is the size of each event's payload in bytes.
 	Payload int
 	// Timeout bounds one POST.
@@ -99,6 +106,7 @@ func Defaults() Options {
 		URL:           "http://127.0.0.1:8000",
 		Connections:   32,
 		Duration:      10 * time.Second,
+		Batch:         1,
 		Payload:       DefaultPayload,
 		Timeout:       10 * time.Second,
 		GiveUp:        10 * time.Second,
@@ -126,6 +134,9 @@ func (o Options) Check() error {
 	need(o.Duration >= 0 && o.Duration <= 24*time.Hour, "duration: %s is outside 0 to 24h", o.Duration)
 	need(o.Events > 0 || o.Duration > 0, "events or duration has to be given")
 	need(o.Payload >= MinPayload && o.Payload <= MaxPayload, "payload: %d is outside %d to %d bytes", o.Payload, MinPayload, MaxPayload)
+	need(o.Batch >= 1 && o.Batch <= MaxBatch, "batch: %d is outside 1 to %d events", o.Batch, MaxBatch)
+	need(o.Batch*(o.Payload+bodyOverhead) <= MaxBatchBody || o.Batch <= 1 || o.Batch > MaxBatch,
+		"batch: %d events of %d bytes are more than the %d bytes of one POST", o.Batch, o.Payload, MaxBatchBody)
 	need(o.Timeout > 0, "timeout: %s is not positive", o.Timeout)
 	need(o.GiveUp > 0, "give-up: %s is not positive", o.GiveUp)
 	need(o.Drain >= 0, "drain: %s is negative", o.Drain)
@@ -186,6 +197,6 @@ func (o Options) answering() int {
 // while latencies are taken.
 func (o Options) expectedEvents() int {
 	events, length := o.limits()
-	guess := min(float64(events), 20_000*length.Seconds())
+	guess := min(float64(events), 40_000*length.Seconds())
 	return int(min(guess, 4_000_000))
 }

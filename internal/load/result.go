@@ -24,6 +24,7 @@ type Result struct {
 	Connections  int       `json:"connections"`
 	Rate         float64   `json:"rate,omitempty"`
 	Endpoints    int       `json:"endpoints"`
+	Batch        int       `json:"events_per_post"`
 	PayloadBytes int       `json:"payload_bytes"`
 	StartedAt    time.Time `json:"started_at"`
 	// DurationSeconds is how long events were posted.
@@ -128,6 +129,9 @@ func (r *Result) Name() string {
 	name := Count(r.Connections) + " connections"
 	if r.Mode == Open {
 		name = Count(int(r.Rate)) + " events/s"
+	}
+	if r.Batch > 1 {
+		name += ", " + Count(r.Batch) + " events a POST"
 	}
 	if r.Endpoints > 1 {
 		name += ", " + Count(r.Endpoints) + " endpoints"

@@ -58,7 +58,7 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 
 	res = Result{
 		URL: o.URL, Mode: Closed, Connections: o.Connections, Rate: o.Rate,
-		Endpoints: o.Endpoints, PayloadBytes: o.Payload, StartedAt: time.Now().UTC(),
+		Endpoints: o.Endpoints, Batch: o.Batch, PayloadBytes: o.Payload, StartedAt: time.Now().UTC(),
 	}
 	if o.Rate > 0 {
 		res.Mode = Open
@@ -66,7 +66,7 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 	events, length := o.limits()
 	g := &generator{
 		ledger: l, bodies: newBodies(eventType, o.Payload), post: a.post, sleepUntil: preciseSleep,
-		connections: o.Connections, rate: o.Rate, events: events, length: length,
+		connections: o.Connections, rate: o.Rate, events: events, batch: o.Batch, length: length,
 		giveUp: o.GiveUp, timeout: o.Timeout,
 	}
 

@@ -36,6 +36,7 @@ func TestRunCountsWhatTheServerDoes(t *testing.T) {
 	for name, c := range map[string]struct {
 		fake      *fakePosthorn
 		endpoints int
+		batch     int
 		behaviour Behaviour
 		odd       int
 
@@ -45,9 +46,14 @@ func TestRunCountsWhatTheServerDoes(t *testing.T) {
 		"all right":                 {accepted: events, delivered: events},
 		"answers before delivering": {fake: &fakePosthorn{later: true}, accepted: events, delivered: events},
 		"three endpoints":           {endpoints: 3, accepted: events, delivered: 3 * events},
-		"loses every tenth":         {fake: &fakePosthorn{lose: every(10)}, accepted: events, delivered: 189, lost: 21},
-		"loses at three endpoints":  {fake: &fakePosthorn{lose: every(10)}, endpoints: 3, accepted: events, delivered: 567, lost: 63},
-		"doubles every seventh":     {fake: &fakePosthorn{double: every(7)}, accepted: events, delivered: events, duplicates: 30},
+		"several events a POST":     {batch: 100, accepted: events, delivered: events},
+		"several events a POST, of which every 21st is refused": {
+			fake: &fakePosthorn{refuse: every(21)}, batch: 40, endpoints: 2,
+			accepted: 200, delivered: 400, errors: map[string]int{"503": 10},
+		},
+		"loses every tenth":        {fake: &fakePosthorn{lose: every(10)}, accepted: events, delivered: 189, lost: 21},
+		"loses at three endpoints": {fake: &fakePosthorn{lose: every(10)}, endpoints: 3, accepted: events, delivered: 567, lost: 63},
+		"doubles every seventh":    {fake: &fakePosthorn{double: every(7)}, accepted: events, delivered: events, duplicates: 30},
 		"refuses every 21st": {
 			fake:     &fakePosthorn{refuse: every(21)},
 			accepted: 200, delivered: 200, errors: map[string]int{"503": 10},
@@ -76,7 +82,7 @@ func TestRunCountsWhatTheServerDoes(t *testing.T) {
 				fake = &fakePosthorn{}
 			}
 			o := runOptions(fake.start(t), events)
-			o.Endpoints, o.Behaviour, o.Misbehaving = max(c.endpoints, 1), c.behaviour, c.odd
+			o.Endpoints, o.Batch, o.Behaviour, o.Misbehaving = max(c.endpoints, 1), max(c.batch, 1), c.behaviour, c.odd
 			if fake.later {
 				o.Drain = time.Minute
 			}
@@ -355,7 +361,7 @@ func TestStrayRequestsAreNotDeliveries(t *testing.T) {
 	require.NoError(t, err)
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
-	b.plan(b.ms(0))
+	b.plan(b.ms(0), 1)
 	good := string(newBodies("x", MinPayload).of(0))
 	for _, c := range []struct {
 		path, body string

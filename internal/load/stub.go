@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
@@ -55,6 +56,7 @@ func StartStub(ctx context.Context, senders int) (*Stub, error) {
 	mux.HandleFunc("POST /api/v1/webhooks", s.register)
 	mux.HandleFunc("DELETE /api/v1/webhooks/{id}", s.remove)
 	mux.HandleFunc("POST /api/v1/events", s.event)
+	mux.HandleFunc("POST /api/v1/events/batch", s.batch)
 	s.server = &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
 	go func() { s.served <- s.server.Serve(listener) }()
 	for range senders {
@@ -114,21 +116,49 @@ func (s *Stub) event(w http.ResponseWriter, req *http.Request) {
 		http.Error(w, "not an event of a load test", http.StatusBadRequest)
 		return
 	}
+	s.pass(string(eventType), rest)
+	w.WriteHeader(http.StatusAccepted)
+	if _, err := io.WriteString(w, `{"id":"evt_1","deliveries":[]}`); err != nil {
+		return // the client is gone
+	}
+}
+
+// batch takes {"events":[…]}.
+func (s *Stub) batch(w http.ResponseWriter, req *http.Request) {
+	var in struct {
+		Events []struct {
+			EventType string          `json:"event_type"`
+			Payload   json.RawMessage `json:"payload"`
+		} `json:"events"`
+	}
+	if err := json.NewDecoder(req.Body).Decode(&in); err != nil {
+		http.Error(w, "not a batch of a load test", http.StatusBadRequest)
+		return
+	}
+	for _, e := range in.Events {
+		s.pass(e.EventType, append(e.Payload, '}'))
+	}
+	answers := strings.TrimSuffix(strings.Repeat(`{"id":"evt_1","deliveries_total":1},`, len(in.Events)), ",")
+	w.WriteHeader(http.StatusAccepted)
+	if _, err := io.WriteString(w, `{"data":[`+answers+`]}`); err != nil {
+		return // the client is gone
+	}
+}
+
+// pass queues an event for the endpoints of its type. Of its body it gets the
+// payload and the brace after it.
+func (s *Stub) pass(eventType string, rest []byte) {
 	out := append([]byte(`{"id":"evt_1","event":"x","timestamp":"","data":`), rest...)
 	s.mu.Lock()
 	var targets []string
 	for _, e := range s.endpoints {
-		if e.eventType == string(eventType) {
+		if e.eventType == eventType {
 			targets = append(targets, e.url)
 		}
 	}
 	s.mu.Unlock()
 	for _, target := range targets {
 		s.queue <- stubDelivery{url: target, body: out}
-	}
-	w.WriteHeader(http.StatusAccepted)
-	if _, err := io.WriteString(w, `{"id":"evt_1","deliveries":[]}`); err != nil {
-		return // the client is gone
 	}
 }
 
