@@ -76,10 +76,11 @@ func options(disk vfs.FS) *pebble.Options {
 		EventListener: &pebble.EventListener{DataCorruption: func(pebble.DataCorruptionInfo) {}},
 		// Without cgo memtables and cached blocks are part of Go's heap, which
 		// grows to a multiple of them before it is collected. Smaller ones are
-		// written out, and merged, more often.
+		// written out, and merged, more often. The cache has to hold the indexes and
+		// filters of what is read: a smaller one reads them again for each row.
 		MemTableSize:                6 << 20,
 		MemTableStopWritesThreshold: 4,
-		CacheSize:                   8 << 20,
+		CacheSize:                   32 << 20,
 		// More small tables may wait at the top, to be merged together later:
 		// filters keep reads from looking into each of them.
 		L0CompactionThreshold: 8,
