@@ -87,6 +87,10 @@ test: ## Run the unit, integration and end-to-end tests
 race: ## Run the same tests with the race detector
 	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout 10m ./...
 
+.PHONY: slow
+slow: ## Run the longer form of tests that make test has short: a minute of replicas that are killed
+	$(GO) test -count=1 -timeout 10m -v ./internal/e2e -run '^TestNothingIsLostWhenReplicasAreKilled$$' -args -slow
+
 .PHONY: vet
 vet: ## Run go vet
 	$(GO) vet ./...

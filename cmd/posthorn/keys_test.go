@@ -189,8 +189,8 @@ func TestKeysThatCannotBeAskedForAreRefused(t *testing.T) {
 		"a port of no local":       {[]string{"list", "--aws-port", "4566"}, 2, "--local"},
 		"a host of no local":       {[]string{"revoke", "01JCXZ5T5V8Q0R9A1B2C3D4E5F", "--aws-host", "127.0.0.1"}, 2, "--local"},
 		"a whole key to revoke":    {[]string{"revoke", whole}, 2, "26 characters"},
-		"a bad table and port":     {[]string{"list", "--local", "--table", "a b", "--aws-port", "x"}, 1, "configuration: --aws-port: \"x\" is not a whole number from 0 to 65535; --table: \"a b\""},
-		"an empty table":           {[]string{"list", "--table", ""}, 1, "--table: has no value"},
+		"a bad table and port":     {[]string{"list", "--local", "--table", "a b", "--aws-port", "x"}, 2, "configuration: --aws-port: \"x\" is not a whole number from 0 to 65535; --table: \"a b\""},
+		"an empty table":           {[]string{"list", "--table", ""}, 2, "--table: has no value"},
 		"nobody there":             {[]string{"list", "--local", "--aws-port", "1"}, 1, "no posthorn local answers at 127.0.0.1:1: start it"},
 		"an account, out of reach": {[]string{"list"}, 1, "connection refused"},
 	} {

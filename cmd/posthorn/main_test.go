@@ -33,9 +33,9 @@ func TestExitCodes(t *testing.T) {
 		"no command":          {want: 2, says: "expected one of"},
 		"unknown command":     {args: []string{"bogus"}, want: 2, says: "unexpected argument bogus"},
 		"unknown flag":        {args: []string{"local", "--bogus"}, want: 2, says: "unknown flag --bogus"},
-		"bad variables":       {args: []string{"local"}, env: map[string]string{"RETRY_JITTER": "7", "LOG_LEVEL": "loud"}, want: 1, says: "RETRY_JITTER"},
-		"a flag's bad value":  {args: []string{"local", "--port", "abc"}, want: 1, says: `--port: "abc"`},
-		"a flag left empty":   {args: []string{"local", "--data", ""}, want: 1, says: "--data: has no value"},
+		"bad variables":       {args: []string{"local"}, env: map[string]string{"RETRY_JITTER": "7", "LOG_LEVEL": "loud"}, want: 2, says: "RETRY_JITTER"},
+		"a flag's bad value":  {args: []string{"local", "--port", "abc"}, want: 2, says: `--port: "abc"`},
+		"a flag left empty":   {args: []string{"local", "--data", ""}, want: 2, says: "--data: has no value"},
 		"data in a file":      {args: []string{"local", "--port", "0", "--aws-port", "0", "--data", "main.go"}, want: 1, says: "data folder"},
 		"an address not ours": {args: []string{"local", "--host", "192.0.2.1", "--port", "0"}, want: 1, says: "--host and --port"},
 	} {

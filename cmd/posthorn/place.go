@@ -42,28 +42,70 @@ type flag struct {
 // at calls do with the configuration, in which the command's further flags win,
 // and the services of the place.
 func (p *place) at(ctx context.Context, further []flag, do func(ctx context.Context, cfg *config.Config, on wire.Services) error) error {
-	src := config.Environment()
-	for _, f := range append([]flag{
+	cfg, err := config.Load(config.Operate, withFlags(config.Environment(), append([]flag{
 		{"--table", "POSTHORN_TABLE", p.Table},
 		{"--aws-host", "POSTHORN_AWS_HOST", p.AWSHost},
 		{"--aws-port", "POSTHORN_AWS_PORT", p.AWSPort},
-	}, further...) {
+	}, further...)))
+	if p.Local {
+		if err != nil {
+			return usageError{onOneLine(err)}
+		}
+		return p.locally(ctx, cfg, do)
+	}
+	account, missing := reached(ctx, err)
+	switch {
+	case missing != nil && err == nil: // nothing but what an account takes
+		return usageError{fmt.Errorf("%w. For a posthorn local on this machine: --local", missing)}
+	case missing != nil:
+		return usageError{missing}
+	}
+	return wire.Explain(nothingThere(do(ctx, cfg, account), cfg, "in "+account.Region))
+}
+
+// withFlags puts the flags that are given before the variables of a source.
+func withFlags(src config.Source, flags []flag) config.Source {
+	for _, f := range flags {
 		if f.value != nil {
 			src.Flags = append(src.Flags, config.Flag{Name: f.name, Variable: f.variable, Value: *f.value})
 		}
 	}
-	cfg, err := config.Load(config.Operate, src)
-	if err != nil {
-		return onOneLine(err)
-	}
-	if p.Local {
-		return p.locally(ctx, cfg, do)
+	return src
+}
+
+// reached returns the account that the SDK's usual variables and files describe.
+// Its error names everything that is missing there, after what loaded says is
+// wrong with the rest of the configuration.
+func reached(ctx context.Context, loaded error) (wire.Services, error) {
+	var all config.Error
+	var mistakes *config.Error
+	switch {
+	case errors.As(loaded, &mistakes):
+		all.Mistakes = append(all.Mistakes, mistakes.Mistakes...)
+	case loaded != nil:
+		return wire.Services{}, loaded
 	}
 	account, err := wire.Account(ctx)
 	if err != nil {
-		return err
+		all.Mistakes = append(all.Mistakes, config.Mistake{Where: "AWS configuration", What: lastOf(err).Error()})
+	} else {
+		all.Mistakes = append(all.Mistakes, wire.Lacks(ctx, account)...)
 	}
-	return nothingThere(do(ctx, cfg, account), cfg, "in "+account.Region)
+	if len(all.Mistakes) > 0 {
+		return wire.Services{}, onOneLine(&all)
+	}
+	return account, nil
+}
+
+// lastOf is the innermost of an error's causes.
+func lastOf(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
 }
 
 // locally calls do with the services of the program that runs on this machine.

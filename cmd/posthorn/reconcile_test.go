@@ -137,7 +137,7 @@ func TestAReconcileThatCannotBeMadeIsRefused(t *testing.T) {
 		"a bad tenant":             {[]string{"--tenant", "A b"}, 2, "--tenant: "},
 		"a port of no local":       {[]string{"--aws-port", "4566"}, 2, "--local"},
 		"an argument":              {[]string{"everything"}, 2, "everything"},
-		"a bad queue":              {[]string{"--queue", "a b"}, 1, `configuration: --queue: "a b"`},
+		"a bad queue":              {[]string{"--queue", "a b"}, 2, `configuration: --queue: "a b"`},
 		"nobody there":             {[]string{"--local", "--aws-port", "1"}, 1, "no posthorn local answers at 127.0.0.1:1: start it"},
 		"an account, out of reach": {nil, 1, "connection refused"},
 	} {

@@ -111,6 +111,7 @@ var layers = map[string][]string{
 	"internal/lambdaevent": {"internal/hook"},
 	"internal/id":          nil,
 	"internal/gather":      nil,
+	"internal/serve":       {"internal/hook", "internal/lambdaevent", "internal/localaws/poller", "internal/localaws/schedule"},
 	"internal/permit":      nil,
 	"internal/load":        nil,
 	// The API speaks of what the stages do, and knows of no store or queue.
@@ -146,7 +147,7 @@ func TestPackagesImportTheirOwnLayersOnly(t *testing.T) {
 var owners = map[string][]string{
 	"code.dny.dev/ssrf":                              {"internal/deliver/post"},
 	"github.com/alecthomas/kong":                     {"cmd"},
-	"github.com/aws/aws-lambda-go":                   {"internal/lambdaevent", "internal/localaws", "internal/wire", "functions", "cmd/posthorn"},
+	"github.com/aws/aws-lambda-go":                   {"internal/lambdaevent", "internal/localaws", "internal/serve", "internal/wire", "functions", "cmd/posthorn"},
 	"github.com/awslabs/aws-lambda-go-api-proxy":     {"internal/lambdaevent"},
 	"github.com/aws/aws-sdk-go-v2/aws":               {"internal/dynamo", "internal/awssqs", "internal/seal", "internal/wire"},
 	"github.com/aws/aws-sdk-go-v2/config":            {"internal/wire"},
@@ -155,7 +156,7 @@ var owners = map[string][]string{
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb":  {"internal/dynamo"},
 	"github.com/aws/aws-sdk-go-v2/service/sqs":       {"internal/awssqs"},
 	"github.com/aws/aws-sdk-go-v2/service/kms":       {"internal/seal"},
-	"github.com/aws/smithy-go":                       {"internal/dynamo", "internal/awssqs", "internal/seal"},
+	"github.com/aws/smithy-go":                       {"internal/dynamo", "internal/awssqs", "internal/seal", "internal/wire"},
 	"github.com/cockroachdb/pebble":                  {"internal/localaws/store"},
 	"github.com/oklog/ulid":                          {"internal/id"},
 	"github.com/schollz/progressbar":                 {"cmd/posthorn"},

@@ -43,22 +43,49 @@ func (q *Queues) releaseBatch(ctx context.Context, batch []hook.Release) []resul
 	}))
 }
 
+// Receive takes up to limit messages (at most ten) out of the queue of
+// deliveries, and waits up to wait, in whole seconds and at most 20, for a first;
+// none is no error. They come back after the queue's visibility timeout unless
+// they are deleted. A call that ctx ends may have taken messages that nobody
+// then knows of.
+func (q *Queues) Receive(ctx context.Context, limit int, wait time.Duration) ([]hook.Received, error) {
+	received, err := q.receive(ctx, q.main, limit, wait)
+	if err != nil {
+		return nil, fmt.Errorf("receive from the queue: %w", err)
+	}
+	return received, nil
+}
+
+// Delete deletes received messages from the queue of deliveries. The errors are
+// in the order of the handles.
+func (q *Queues) Delete(ctx context.Context, receiptHandles []string) []error {
+	return q.deleteFrom(ctx, q.main, "delete from the queue", receiptHandles)
+}
+
 // ReceiveDead takes up to limit messages (at most ten) out of the dead-letter
 // queue; none is no error. They come back after the queue's visibility timeout
 // unless they are deleted.
 func (q *Queues) ReceiveDead(ctx context.Context, limit int) ([]hook.Received, error) {
-	url, err := q.dead.url(ctx)
+	received, err := q.receive(ctx, q.dead, limit, q.deadWait)
+	if err != nil {
+		return nil, fmt.Errorf("receive from the dead-letter queue: %w", err)
+	}
+	return received, nil
+}
+
+func (q *Queues) receive(ctx context.Context, from *queue, limit int, wait time.Duration) ([]hook.Received, error) {
+	url, err := from.url(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out, err := q.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    url,
 		MaxNumberOfMessages:         int32(min(limit, maxEntries)),
-		WaitTimeSeconds:             int32(q.deadWait / time.Second),
+		WaitTimeSeconds:             int32(wait / time.Second),
 		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("receive from the dead-letter queue: %w", err)
+		return nil, err
 	}
 	received := make([]hook.Received, len(out.Messages))
 	for i, m := range out.Messages {
@@ -81,16 +108,20 @@ func (q *Queues) ReceiveDead(ctx context.Context, limit int) ([]hook.Received, e
 // DeleteDead deletes received messages from the dead-letter queue. The errors
 // are in the order of the handles.
 func (q *Queues) DeleteDead(ctx context.Context, receiptHandles []string) []error {
+	return q.deleteFrom(ctx, q.dead, "delete from the dead-letter queue", receiptHandles)
+}
+
+func (q *Queues) deleteFrom(ctx context.Context, from *queue, doing string, receiptHandles []string) []error {
 	errs := make([]error, 0, len(receiptHandles))
 	for batch := range slices.Chunk(receiptHandles, maxEntries) {
-		errs = append(errs, errorsOf(q.deleteBatch(ctx, batch))...)
+		errs = append(errs, errorsOf(q.deleteBatch(ctx, from, doing, batch))...)
 	}
 	return errs
 }
 
-func (q *Queues) deleteBatch(ctx context.Context, batch []string) []result {
-	return results("delete from the dead-letter queue", q.perform(ctx, len(batch), func(ctx context.Context, todo []int, a *answer) error {
-		url, err := q.dead.url(ctx)
+func (q *Queues) deleteBatch(ctx context.Context, from *queue, doing string, batch []string) []result {
+	return results(doing, q.perform(ctx, len(batch), func(ctx context.Context, todo []int, a *answer) error {
+		url, err := from.url(ctx)
 		if err != nil {
 			return err
 		}

@@ -47,9 +47,18 @@ type Config struct {
 	// SweepInterval is how often the dead-letter queue is swept, outside an
 	// account, where a schedule does that.
 	SweepInterval time.Duration
-	EventTypes    []EventType // the predefined ones, in the order in which they are shown
+	// TestReceiver mounts POST /test/webhook in Serve mode. Local mode always
+	// has it, a function never.
+	TestReceiver bool
+	// Drain is how long a program in Serve mode lets requests and posts under
+	// way finish once it is told to stop.
+	Drain      time.Duration
+	EventTypes []EventType // the predefined ones, in the order in which they are shown
 	// Files says where each of the YAML files was found, for people.
 	Files []string
+	// Ignored are files beside those that look like them and are not read:
+	// queue.yml, say.
+	Ignored []string
 }
 
 // HTTP is where the API listens outside an account.

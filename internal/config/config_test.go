@@ -41,17 +41,18 @@ const (
 	sealKey = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=" // bytes 0 to 31
 )
 
-// started are the variables with a key to seal with, where a server would not
-// start without.
+// started are the variables with what a server would not start without: where
+// things are, by the names that they have elsewhere by default, and a key to
+// seal with.
 func started(mode config.Mode, vars env) env {
-	if mode != config.Serve || vars["POSTHORN_KMS_KEY_ID"] != "" || vars["POSTHORN_SEAL_KEY"] != "" {
+	if mode != config.Serve {
 		return vars
 	}
-	e := maps.Clone(vars)
-	if e == nil {
-		e = env{}
+	e := env{"POSTHORN_TABLE": "posthorn", "POSTHORN_QUEUE_URL": "posthorn-deliveries", "POSTHORN_DLQ_URL": "posthorn-dead-letters"}
+	if vars["POSTHORN_SEAL_KEY"] == "" {
+		e["POSTHORN_KMS_KEY_ID"] = keyID
 	}
-	e["POSTHORN_KMS_KEY_ID"] = keyID
+	maps.Copy(e, vars)
 	return e
 }
 
@@ -168,6 +169,8 @@ func TestEverySetting(t *testing.T) {
 		{"POSTHORN_ALLOW_PORTS", "9443, 10443", "webhooks.yaml", "security: {allow_ports: [9443, 10443]}", func(c *config.Config) any { return c.Security.AllowPorts }, []uint16{9443, 10443}},
 		{"POSTHORN_KMS_KEY_ID", "alias/hooks", "", "", func(c *config.Config) any { return c.Seal.KMSKey }, "alias/hooks"},
 		{"POSTHORN_SEAL_KEY", sealKey, "", "", func(c *config.Config) any { return c.Seal }, config.Seal{Key: key(t)}},
+		{"POSTHORN_TEST_WEBHOOK", "true", "", "", func(c *config.Config) any { return c.TestReceiver }, true},
+		{"POSTHORN_DRAIN_TIMEOUT", "2.5", "", "", func(c *config.Config) any { return c.Drain }, 2500 * time.Millisecond},
 		{"POSTHORN_EGRESS_PER_SECOND", "2.5", "webhooks.yaml", "limits: {egress_per_second: 2.5}", func(c *config.Config) any { return c.Limits.Egress }, 2.5},
 		{"POSTHORN_INGRESS_PER_SECOND", "100", "webhooks.yaml", "limits: {ingress_per_second: 100}", func(c *config.Config) any { return c.Limits.Ingress }, 100.0},
 		{"", "", "webhooks.yaml", "breaker: {window: 90s}", func(c *config.Config) any { return c.Breaker.Window }, 90 * time.Second},
@@ -198,7 +201,11 @@ func TestEverySetting(t *testing.T) {
 			t.Run(tc.yaml, func(t *testing.T) {
 				t.Parallel()
 				dir := folder(t, map[string]string{tc.file: tc.yaml})
-				require.Equal(t, tc.want, tc.got(load(t, config.Serve, nil, dir)))
+				mode := config.Serve
+				if started(mode, nil)[tc.env] != "" {
+					mode = config.Operate // a server's variable would win
+				}
+				require.Equal(t, tc.want, tc.got(load(t, mode, nil, dir)))
 			})
 		}
 	}
@@ -298,7 +305,7 @@ func TestPrecedence(t *testing.T) {
 	first := folder(t, map[string]string{"queue.yaml": "concurrency: 1\n"})
 	second := folder(t, map[string]string{"queue.yaml": "concurrency: 2\nbatch_size: 2\n", "webhooks.yaml": "storage: {table: second}\n"})
 
-	c := load(t, config.Serve, nil, first, second)
+	c := load(t, config.Operate, nil, first, second)
 	require.Equal(t, 1, c.Queue.Workers, "the first folder that has the file")
 	require.Equal(t, 10, c.Queue.BatchSize, "and no other for that file")
 	require.Equal(t, "second", c.Table, "each file is looked for by itself")
@@ -358,6 +365,29 @@ func TestACommandNeedsToKnowWhereThingsAreAndNoMore(t *testing.T) {
 	require.ErrorContains(t, err, "POSTHORN_TABLE: \"a b\" is not a table's name")
 }
 
+// A server's table and queues are somebody's: it is told which, and takes no
+// default for it.
+func TestAServerIsToldWhereThingsAre(t *testing.T) {
+	t.Parallel()
+	_, err := config.Load(config.Serve, config.Source{Getenv: env{"POSTHORN_SEAL_KEY": sealKey}.get})
+	require.EqualError(t, err, `configuration: 3 mistakes
+  POSTHORN_DLQ_URL: has to be set, or --dead-letter-queue; of a stack, its output DeadLetterQueueUrl
+  POSTHORN_QUEUE_URL: has to be set, or --queue: the queue of deliveries; of a stack, its output QueueUrl
+  POSTHORN_TABLE: has to be set, or --table: the DynamoDB table; of a stack, its output TableName`)
+	dir := folder(t, map[string]string{"webhooks.yaml": "storage: {table: hooks}", "queue.yaml": "{queue: a, dead_letter_queue: b}"})
+	c, err := config.Load(config.Serve, config.Source{Getenv: env{"POSTHORN_SEAL_KEY": sealKey}.get, Dirs: []string{dir}})
+	require.NoError(t, err)
+	require.Equal(t, []string{"hooks", "a", "b"}, []string{c.Table, c.Queue.Main, c.Queue.DeadLetters}, "in files, and by name, is told too")
+}
+
+func TestAFileWithAnotherEndingIsNamed(t *testing.T) {
+	t.Parallel()
+	dir := folder(t, map[string]string{"queue.yml": "concurrency: 5", "retry.yaml": "", "retry.yml": ""})
+	c := load(t, config.Local, nil, dir)
+	require.Equal(t, 64, c.Queue.Workers, "it is not read")
+	require.Equal(t, []string{filepath.Join(dir, "queue.yml"), filepath.Join(dir, "retry.yml")}, c.Ignored)
+}
+
 func TestAFunctionShipsTheFiles(t *testing.T) {
 	t.Parallel()
 	c := load(t, config.Function, account(nil), "../../config")
@@ -409,6 +439,8 @@ func TestYAMLForms(t *testing.T) {
 
 func TestEnvironmentIsTheProcessesOwn(t *testing.T) {
 	t.Setenv("POSTHORN_TABLE", "from-the-process")
+	t.Setenv("POSTHORN_QUEUE_URL", "a")
+	t.Setenv("POSTHORN_DLQ_URL", "b")
 	t.Setenv("POSTHORN_SEAL_KEY", sealKey)
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.Mkdir("config", 0o700))

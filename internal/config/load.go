@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v4"
@@ -87,6 +88,7 @@ func defaults(mode Mode) *Config {
 		LogLevel: slog.LevelInfo,
 		HTTP:     HTTP{Host: "127.0.0.1", Port: 8000},
 		Local:    LocalAWS{Host: "127.0.0.1", Port: 4566, DataDir: ".posthorn"},
+		Drain:    30 * time.Second,
 		Retry:    &retry.Policies{},
 	}
 }
@@ -137,6 +139,9 @@ func (l *loader) find() []configFile {
 		}
 		for _, dir := range dirs {
 			path := filepath.Join(dir, name)
+			if other := strings.TrimSuffix(path, ".yaml") + ".yml"; exists(other) {
+				l.config.Ignored = append(l.config.Ignored, other)
+			}
 			own, err := os.ReadFile(path)
 			if err == nil {
 				f.own, f.path = own, path
@@ -212,19 +217,28 @@ func (l *loader) check() {
 		l.mistakes.add(blame(l.set["PORT"], l.set["POSTHORN_AWS_PORT"]), "the API and the services cannot both listen on %s:%d", c.HTTP.Host, c.HTTP.Port)
 	}
 	l.checkSeal()
-	if c.Mode != Function {
+	l.checkPlaces()
+}
+
+// checkPlaces makes sure that a program that uses an account's services was
+// told which: a default would be somebody else's.
+func (l *loader) checkPlaces() {
+	c := l.config
+	if c.Mode != Function && c.Mode != Serve {
 		return
 	}
-	for _, need := range []struct{ env, key, value string }{
-		{varTable, "storage.table", ""},
-		{varQueue, "queue", c.Queue.Main},
-		{varDLQ, "dead_letter_queue", c.Queue.DeadLetters},
+	for _, need := range []struct{ env, key, value, hint string }{
+		{varTable, "storage.table", "", ", or --table: the DynamoDB table; of a stack, its output TableName"},
+		{varQueue, "queue", c.Queue.Main, ", or --queue: the queue of deliveries; of a stack, its output QueueUrl"},
+		{varDLQ, "dead_letter_queue", c.Queue.DeadLetters, ", or --dead-letter-queue; of a stack, its output DeadLetterQueueUrl"},
 	} {
 		at, set := l.set[need.key]
 		switch {
+		case !set && c.Mode == Serve:
+			l.mistakes.add(place{env: need.env}, "has to be set%s", need.hint)
 		case !set:
 			l.mistakes.add(place{env: need.env}, "has to be set in a Lambda function")
-		case need.value != "" && !IsURL(need.value):
+		case c.Mode == Function && need.value != "" && !IsURL(need.value):
 			l.mistakes.add(at, "%s has to be a URL in a Lambda function", quote(need.value))
 		}
 	}
@@ -260,6 +274,12 @@ func checkDelays(p retry.Policy) error {
 		return fmt.Errorf("initial_delay %v is longer than max_delay %v", p.InitialDelay.Seconds(), p.MaxDelay.Seconds())
 	}
 	return nil
+}
+
+// exists says whether there is a file of that name.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // missing says whether a file is simply not there.

@@ -194,7 +194,7 @@ func TestMistakesBetweenValues(t *testing.T) {
 			"config/retry.yaml:3: default retry policy: initial_delay 1 is longer than max_delay 0.5",
 		},
 		{
-			"one queue for both", config.Serve,
+			"one queue for both", config.Local,
 			env{"POSTHORN_DLQ_URL": "posthorn-deliveries"},
 			nil,
 			`POSTHORN_DLQ_URL: queue and dead-letter queue are the same: "posthorn-deliveries"`,

@@ -205,6 +205,13 @@ func settings() []setting {
 			set: func(c *Config, s string) (err error) { c.SweepInterval, err = seconds(s, 1, 3600); return err },
 		},
 	}
+	all = append(all, setting{
+		env: "POSTHORN_TEST_WEBHOOK", help: "true lets serve have POST /test/webhook, which local always has",
+		set: func(c *Config, s string) (err error) { c.TestReceiver, err = boolean(s); return err },
+	}, setting{
+		env: "POSTHORN_DRAIN_TIMEOUT", help: "seconds that serve lets requests and posts under way finish when it is told to stop, 0.1 to 3600; 30 unless set",
+		set: func(c *Config, s string) (err error) { c.Drain, err = seconds(s, 0.1, 3600); return err },
+	})
 	for _, f := range policyFields() {
 		all = append(all, setting{
 			env: "RETRY_" + strings.ToUpper(f.name), file: retryFile, key: "default_retry_policy." + f.name, help: f.help + "; of the default policy",

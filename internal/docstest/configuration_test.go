@@ -209,13 +209,29 @@ const reconcileHeading = "## `posthorn reconcile`\n"
 
 func TestEveryFlagOfReconcileIsDocumentedAndNoOther(t *testing.T) {
 	t.Parallel()
-	help, err := exec.Command(program(t), "reconcile", "--help").CombinedOutput()
-	require.NoError(t, err, "%s", help)
-	_, section, ok := strings.Cut(read(t, configuration), reconcileHeading)
+	documentsFlagsOf(t, reconcileHeading, "reconcile")
+}
+
+func TestEveryFlagOfServeAndHealthIsDocumentedAndNoOther(t *testing.T) {
+	t.Parallel()
+	documentsFlagsOf(t, "## `posthorn serve`\n", "serve", "health")
+}
+
+// documentsFlagsOf holds a section of the configuration against the flags of some
+// commands.
+func documentsFlagsOf(t *testing.T, heading string, commands ...string) {
+	t.Helper()
+	var help strings.Builder
+	for _, command := range commands {
+		text, err := exec.Command(program(t), command, "--help").CombinedOutput()
+		require.NoError(t, err, "%s", text)
+		help.Write(text)
+	}
+	_, section, ok := strings.Cut(read(t, configuration), heading)
 	require.True(t, ok)
 	section, _, ok = strings.Cut(section, "\n## ")
 	require.True(t, ok)
-	require.Equal(t, flagsIn(string(help)), flagsIn(section))
+	require.Equal(t, flagsIn(help.String()), flagsIn(section))
 }
 
 func TestEveryFlagOfKeysIsDocumentedAndNoOther(t *testing.T) {

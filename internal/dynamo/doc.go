@@ -19,6 +19,7 @@
 //	counts of events      METRICS#<shard>              EVENTS
 //	endpoint counts       METRICS#ENDPOINTS            COUNTERS
 //	everybody's slots     LIMITS                       EGRESS
+//	lease of the sweep    SWEEP                        LEASE
 //	API key               KEYS                         <key>
 //
 // <ep>, <event>, <dead letter>, <job> and <key> are the ULIDs of the ids,

@@ -64,6 +64,9 @@ func stateKey(tenant, id string) item {
 // egressKey is where the slots of everybody's posts together are taken.
 func egressKey() item { return key("LIMITS", "EGRESS") }
 
+// sweepKey is where long-running processes agree on who of them sweeps.
+func sweepKey() item { return key("SWEEP", "LEASE") }
+
 func jobsPK(tenant string) string { return "T#" + tenant + "#JOB" }
 
 func jobKey(tenant, id string) item { return key(jobsPK(tenant), ulid(id)) }

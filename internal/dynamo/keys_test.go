@@ -50,6 +50,7 @@ func TestKeysAreTheGoldenOnes(t *testing.T) {
 		{"counts of events", eventCountsKey(3), "METRICS#3", "EVENTS"},
 		{"endpoint counts", endpointCountsKey(), "METRICS#ENDPOINTS", "COUNTERS"},
 		{"everybody's slots", egressKey(), "LIMITS", "EGRESS"},
+		{"lease of the sweep", sweepKey(), "SWEEP", "LEASE"},
 		{"API key", apiKeyKey("01JCXZ5T5V8Q0R9A1B2C3D4E5H"), "KEYS", "01JCXZ5T5V8Q0R9A1B2C3D4E5H"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -125,6 +126,7 @@ func kinds() map[string]kind {
 		"versionKey":    {func(x thing) item { return versionKey(x.tenant, x.number%versionStripes) }, func(x thing) []string { return []string{x.tenant, stripe(x)} }},
 		"stateKey":      {func(x thing) item { return stateKey(x.tenant, x.endpoint) }, func(x thing) []string { return []string{x.tenant, x.endpoint} }},
 		"egressKey":     {func(thing) item { return egressKey() }, func(thing) []string { return nil }},
+		"sweepKey":      {func(thing) item { return sweepKey() }, func(thing) []string { return nil }},
 		"jobKey":        {func(x thing) item { return jobKey(x.tenant, x.job) }, func(x thing) []string { return []string{x.tenant, x.job} }},
 		"dataKeyKey":    {func(x thing) item { return dataKeyKey(x.tenant) }, func(x thing) []string { return []string{x.tenant} }},
 		"eventKey":      {func(x thing) item { return eventKey(x.tenant, x.event) }, func(x thing) []string { return []string{x.tenant, x.event} }},
@@ -161,6 +163,8 @@ func takenApart(t require.TestingT, k item) (kind string, parts []string) {
 			return "apiKeyKey", []string{sk}
 		case "LIMITS EGRESS":
 			return "egressKey", nil
+		case "SWEEP LEASE":
+			return "sweepKey", nil
 		case "METRICS#ENDPOINTS COUNTERS":
 			return "endpointCountsKey", nil
 		}

@@ -10,5 +10,6 @@
 // what its CloudFormation has made of template.yaml, and with -dynamodb-local on
 // DynamoDB Local behind DynamoDB once more: `make oracle-e2e`.
 //
-// And of a real `posthorn local` that is killed again and again.
+// And of a real `posthorn local` that is killed again and again, and of several
+// `posthorn serve` that share one account: with -slow, for a minute (`make slow`).
 package e2e

@@ -29,6 +29,8 @@ var offPath = map[string]struct {
 	"awssqs.CreateQueues": {1, "it provisions; an account's queues are the template's"},
 	"awssqs.createQueue":  {2, "it provisions"},
 	"awssqs.url":          {1, "in an account the URLs are in the environment"},
+	"dynamo.TakeSweep":    {1, "a schedule sweeps; of several processes, internal/serve and the end-to-end tests tell"},
+	"dynamo.EndSweep":     {1, "likewise"},
 	"dynamo.putEvents":    {1, "DynamoDB refuses no batch for what is in it: what is too large was refused before"},
 }
 

@@ -56,8 +56,16 @@ func New(cfg *config.Config, account aws.Config, log *slog.Logger) (*App, error)
 	return a, nil
 }
 
+// parallelBatches is how many batches to SQS of one kind a long-running process
+// has under way: see awssqs.Options.
+const parallelBatches = 4
+
 // onServices returns an App without a sealer.
 func onServices(cfg *config.Config, on Services, log *slog.Logger) *App {
+	parallel := 1
+	if cfg.Mode == config.Serve {
+		parallel = parallelBatches
+	}
 	table := dynamo.New(on, cfg.Table, dynamo.Options{
 		EventRetention: cfg.Retention.Events, DeadLetterRetention: cfg.Retention.DeadLetters,
 	})
@@ -65,7 +73,7 @@ func onServices(cfg *config.Config, on Services, log *slog.Logger) *App {
 		cfg:   cfg,
 		table: table,
 		queues: awssqs.New(on, awssqs.Options{
-			Queue: cfg.Queue.Main, DeadLetterQueue: cfg.Queue.DeadLetters, DeadWait: time.Second,
+			Queue: cfg.Queue.Main, DeadLetterQueue: cfg.Queue.DeadLetters, DeadWait: time.Second, Parallel: parallel,
 		}),
 		ids:    id.NewSource(),
 		counts: metrics.NewRecorder(table),
@@ -84,6 +92,26 @@ func wrapper(s config.Seal, account aws.Config) (seal.Wrapper, error) {
 // Counts is the recorder that the App's parts count into. Long-running
 // programs run it; functions flush it before they answer.
 func (a *App) Counts() *metrics.Recorder { return a.counts }
+
+// Queues are the queue of deliveries and its dead-letter queue, for a program
+// that receives from them itself.
+func (a *App) Queues() *awssqs.Queues { return a.queues }
+
+// Table is the table, for a program that shares work with others through it.
+func (a *App) Table() *dynamo.Table { return a.table }
+
+// NewName returns a name that no other process has.
+func (a *App) NewName() string { return a.ids.New("", time.Now()) }
+
+// Reach asks the table and the queues for an answer, one call each. Its error
+// wraps what dynamo.IsNoTable or awssqs.IsNoQueue knows where one is not there.
+func (a *App) Reach(ctx context.Context) error {
+	if err := a.table.Ready(ctx); err != nil {
+		return err
+	}
+	_, err := a.queues.Depths(ctx)
+	return err
+}
 
 // APIOptions vary the API by where it runs.
 type APIOptions struct {

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"posthorn/internal/config"
+)
+
+// health asks a running server whether it lives: for the health checks of
+// containers, whose images have no shell and no curl.
+type health struct {
+	URL   string `name:"url" help:"Of the server. Without it: the one that HOST and PORT describe." placeholder:"URL"`
+	Ready bool   `help:"Ask whether its services answer too: GET /ready instead of /health."`
+}
+
+// healthTime bounds the question.
+const healthTime = 5 * time.Second
+
+// Validate implements kong's check of the command line.
+func (c *health) Validate() error {
+	if c.URL == "" {
+		return nil
+	}
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return errors.New("--url: must be a URL such as http://127.0.0.1:8000")
+	}
+	return nil
+}
+
+// Run implements the command.
+func (c *health) Run() error {
+	base := c.URL
+	if base == "" {
+		cfg, err := config.Load(config.Operate, config.Environment())
+		if err != nil {
+			return usageError{onOneLine(err)}
+		}
+		host := cfg.HTTP.Host
+		if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+			host = "127.0.0.1"
+		}
+		base = "http://" + net.JoinHostPort(host, strconv.Itoa(cfg.HTTP.Port))
+	}
+	path := "/health"
+	if c.Ready {
+		path = "/ready"
+	}
+	return ask(strings.TrimSuffix(base, "/") + path)
+}
+
+// ask is nil when a GET is answered with 200.
+func ask(where string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), healthTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("ask %s: %w", where, err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Do(req)
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		return fmt.Errorf("read the answer of %s: %w", where, err)
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s: %s", where, resp.Status, strings.TrimSpace(string(body)))
+	}
+	_, err = fmt.Println(strings.TrimSpace(string(body)))
+	return err
+}
