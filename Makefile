@@ -51,6 +51,7 @@ STORIES ?= $(subst $(space),|,$(strip \
 
 FUZZTIME ?= 10s
 CHECKS ?= 1000
+ROWS ?= 2000
 BENCH ?= .
 ARGS ?=
 
@@ -76,6 +77,10 @@ functions: ## Build the three functions for this machine's processor, or for GOA
 	@for name in $(FUNCTIONS); do \
 		GOOS=linux $(GO) build $(FUNCTION_FLAGS) -o build/$$name/bootstrap ./functions/$$name || exit 1; \
 	done
+
+.PHONY: console
+console: ## Make what is embedded of the console out of its sources
+	@cd tools/console && $(GO) run . ../../internal/console
 
 ##@ Checks
 
@@ -123,6 +128,14 @@ fuzz: ## Run each fuzz target for FUZZTIME (10s)
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$$(dirname $$file) || exit 1; \
 		done; \
 	done
+
+.PHONY: console-check
+console-check: ## Fail when what is embedded of the console is not what its sources make
+	@cd tools/console && $(GO) run . -check ../../internal/console
+
+.PHONY: browser-test
+browser-test: bin/posthorn ## Try the console in Chromium, under two minutes; ROWS=100000 has that many events there already
+	@cd tools/browser && $(GO) vet ./... && $(GO) test -count=1 -timeout 5m ./... -args -posthorn ../../bin/posthorn -pictures ../../build/screenshots -rows $(ROWS)
 
 .PHONY: sam-local
 sam-local: ## Try the functions in Lambda's own image, with Docker and sam; ARGS=serve keeps the API running

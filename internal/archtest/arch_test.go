@@ -114,6 +114,7 @@ var layers = map[string][]string{
 	"internal/serve":       {"internal/hook", "internal/lambdaevent", "internal/localaws/poller", "internal/localaws/schedule"},
 	"internal/permit":      nil,
 	"internal/load":        nil,
+	"internal/console":     nil,
 	// The API speaks of what the stages do, and knows of no store or queue.
 	"internal/httpapi": {"internal/hook", "internal/ingest"},
 	// Settings are checked by those whose settings they are.

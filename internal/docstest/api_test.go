@@ -192,7 +192,7 @@ func TestEveryMetricIsDocumentedAndNoOther(t *testing.T) {
 // they are written in the table of routes.
 var rolesOf = map[string]string{
 	"open": "open", "admin": "`admin`", "produce": "`admin`, `producer`", "view": "`admin`, `viewer`",
-	"produceOrView": "`admin`, `viewer`, `producer`", "operate": "`admin`, `viewer`, `metrics`",
+	"produceOrView": "`admin`, `viewer`, `producer`", "everyone": "`admin`, `producer`, `viewer`, `metrics`", "operate": "`admin`, `viewer`, `metrics`",
 }
 
 func TestEveryRouteSaysWhoMayCallIt(t *testing.T) {

@@ -53,6 +53,9 @@ type Options struct {
 	TestReceiver bool
 	Verify       func(header http.Header, body []byte, secrets []string, now time.Time) bool
 
+	// Console serves /console and what is below it; nil: there is none.
+	Console http.Handler
+
 	Log *slog.Logger // nil: nothing is logged
 }
 
@@ -109,12 +112,17 @@ func (a *API) routes() {
 	a.route("/api/v1/jobs/{id}/cancel", methods{"POST": admin(a.cancelJob)})
 	a.route("/api/v1/keys", methods{"POST": admin(a.createKey), "GET": admin(a.listKeys)})
 	a.route("/api/v1/keys/{id}", methods{"DELETE": admin(a.revokeKey)})
+	a.route("/api/v1/session", methods{"GET": everyone(a.getSession), "POST": open(a.startSession), "DELETE": open(a.endSession)})
 	a.route("/api/v1/stats", methods{"GET": operate(a.stats)})
 	a.route("/health", methods{"GET": open(a.health)})
 	a.route("/ready", methods{"GET": open(a.isReady)})
 	a.route("/metrics", methods{"GET": operate(a.metrics)})
 	if a.o.TestReceiver {
 		a.route("/test/webhook", methods{"POST": open(a.receiveTest)})
+	}
+	if a.o.Console != nil {
+		a.mux.Handle("/console", a.o.Console)
+		a.mux.Handle("/console/", a.o.Console)
 	}
 	a.mux.HandleFunc("/", a.handle(func(http.ResponseWriter, *http.Request) error { return errNoPath }))
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
 	"net/http"
@@ -43,6 +44,9 @@ func produceOrView(h handler) guarded {
 	return guarded{handler: h, roles: []hook.Role{hook.RoleAdmin, hook.RoleViewer, hook.RoleProducer}}
 }
 
+// everyone is for whoever has a key.
+func everyone(h handler) guarded { return guarded{handler: h, roles: hook.Roles()} }
+
 // operate is for those who watch the whole: what is shown counts all tenants.
 func operate(h handler) guarded {
 	return guarded{handler: h, roles: []hook.Role{hook.RoleAdmin, hook.RoleViewer, hook.RoleMetrics}, figures: true}
@@ -54,6 +58,8 @@ type caller struct {
 	keyID  string // empty: nobody is asked for a key
 	tenant string
 	role   hook.Role
+	// expires is when the session ends; zero: the key itself was sent.
+	expires time.Time
 }
 
 // callerKey is where a request's context holds its caller.
@@ -100,7 +106,8 @@ func (a *API) guard(g guarded) handler {
 // would help those alone who guess.
 var errUnauthorized = &problem{kind: kindUnauthorized}
 
-// authenticate returns the caller by the key that a request carries.
+// authenticate returns the caller by the key that a request carries, or else by
+// its session. Where both are there the key counts.
 func (a *API) authenticate(r *http.Request) (caller, error) {
 	if a.o.Open {
 		return caller{tenant: DefaultTenant, role: hook.RoleAdmin}, nil
@@ -109,11 +116,35 @@ func (a *API) authenticate(r *http.Request) (caller, error) {
 	if err != nil {
 		return caller{}, err
 	}
+	if text == "" {
+		s, ok, err := a.sessionOf(r)
+		if err != nil {
+			return caller{}, err
+		}
+		if ok {
+			c, err := a.callerByHash(r.Context(), s.keyID, s.hash)
+			c.expires = s.expires
+			return c, err
+		}
+	}
+	c, _, err := a.callerByText(r.Context(), text)
+	return c, err
+}
+
+// callerByText returns the caller whose key has that text, and the hash of its
+// secret.
+func (a *API) callerByText(ctx context.Context, text string) (c caller, hash [sha256.Size]byte, err error) {
 	id, hash, ok := hook.ParseAPIKey(text)
 	if !ok {
-		return caller{}, errUnauthorized
+		return caller{}, hash, errUnauthorized
 	}
-	k, err := a.keyring.key(r.Context(), id)
+	c, err = a.callerByHash(ctx, id, hash)
+	return c, hash, err
+}
+
+// callerByHash returns the caller by the id of a key and the hash of its secret.
+func (a *API) callerByHash(ctx context.Context, id string, hash [sha256.Size]byte) (caller, error) {
+	k, err := a.keyring.key(ctx, id)
 	if errors.Is(err, hook.ErrNotFound) {
 		return caller{}, errUnauthorized
 	}

@@ -26,6 +26,7 @@ var (
 	kindInvalid          = kind{status: http.StatusBadRequest, code: "invalid_request", detail: "The request is not valid."}
 	kindUnauthorized     = kind{status: http.StatusUnauthorized, code: "unauthorized", detail: "This takes an API key, as Authorization: Bearer or as X-API-Key: none was sent, or no such key exists."}
 	kindForbidden        = kind{status: http.StatusForbidden, code: "forbidden", detail: "This key may not do this."}
+	kindForeignOrigin    = kind{status: http.StatusForbidden, code: "foreign_origin", detail: "A session counts for requests of this server's own pages alone; this one comes from another site."}
 	kindNotFound         = kind{status: http.StatusNotFound, code: "not_found", detail: "There is no such thing."}
 	kindMethodNotAllowed = kind{status: http.StatusMethodNotAllowed, code: "method_not_allowed", detail: "This path does not take this method."}
 	kindConflict         = kind{status: http.StatusConflict, code: "conflict", detail: "It was changed by somebody else at the same time. Try again."}

@@ -28,12 +28,16 @@ func Gateway(h http.Handler) GatewayHandler {
 }
 
 // withHeaders undoes what httpadapter does to headers: it splits them at their
-// commas, also where a comma is part of the value.
+// commas, also where a comma is part of the value. And it takes the domain's name
+// for the host, which has no port.
 func withHeaders(h http.Handler, headers map[string]string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range headers {
 			if name = textproto.CanonicalMIMEHeaderKey(name); name != "Cookie" {
 				r.Header[name] = []string{textproto.TrimString(value)}
+			}
+			if name == "Host" {
+				r.Host = value
 			}
 		}
 		h.ServeHTTP(w, r)

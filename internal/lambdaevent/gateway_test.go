@@ -51,6 +51,12 @@ func TestARequestThroughTheGateway(t *testing.T) {
 	require.Equal(t, "application/json", resp.Headers["Content-Type"])
 	require.False(t, resp.IsBase64Encoded)
 
+	named := gatewayEvent("POST", "/api/v1/events", "a=1&a=2&b=%2F", want.Body)
+	named.Headers["host"] = "hooks.example:8000"
+	_, err = serve(t.Context(), named)
+	require.NoError(t, err)
+	require.Equal(t, "hooks.example:8000", got.Host, "with its port, which the domain's name has not")
+
 	encoded := gatewayEvent("POST", "/api/v1/events", "a=1&a=2&b=%2F", base64.StdEncoding.EncodeToString([]byte(want.Body)))
 	encoded.IsBase64Encoded = true
 	got = seen{}

@@ -15,6 +15,7 @@ import (
 	"posthorn/internal/awssqs"
 	"posthorn/internal/bulk"
 	"posthorn/internal/config"
+	"posthorn/internal/console"
 	"posthorn/internal/deadletter"
 	"posthorn/internal/deliver"
 	"posthorn/internal/deliver/post"
@@ -156,7 +157,8 @@ func (a *App) API(o APIOptions) http.Handler {
 		Verify: func(h http.Header, body []byte, secrets []string, now time.Time) bool {
 			return sign.Verify(h, body, secrets, now).Valid()
 		},
-		Log: a.log,
+		Console: console.Handler(),
+		Log:     a.log,
 	})
 }
 

@@ -1,0 +1,279 @@
+import { createContext } from 'preact'
+import { useCallback, useContext, useEffect, useRef, useState } from 'preact/hooks'
+import { endpoint, get, text as ask } from './api.js'
+import { Link } from './routing.jsx'
+import { pieces } from './raw.js'
+
+// Session is who is signed in: the answer of /api/v1/session.
+export const Session = createContext(null)
+export const useSession = () => useContext(Session)
+export const useAdmin = () => useSession().role === 'admin'
+
+export function useTitle(title) {
+  useEffect(() => { document.title = title + ' · Posthorn' }, [title])
+}
+
+// useLoad loads with f(signal) whenever one of deps changes, and again every so
+// many milliseconds while the page is looked at. What is shown stays meanwhile.
+export function useLoad(f, deps, every) {
+  const [state, set] = useState({ loading: true })
+  const [turn, again] = useState(0)
+  const period = useRef(every)
+  period.current = every
+  const before = useRef(turn)
+  useEffect(() => {
+    const abort = new AbortController()
+    let timer, over = false
+    const run = async () => {
+      clearTimeout(timer)
+      if (document.hidden && period.current) return
+      set(s => ({ ...s, loading: true }))
+      try {
+        const data = await f(abort.signal)
+        if (!over) set({ data, loading: false })
+      } catch (error) {
+        if (!over) set(s => ({ data: error.status === 404 ? undefined : s.data, error, loading: false }))
+      }
+      const next = typeof period.current === 'function' ? period.current() : period.current
+      if (!over && next) timer = setTimeout(run, next)
+    }
+    const seen = () => { if (!document.hidden && period.current) run() }
+    document.addEventListener('visibilitychange', seen)
+    const same = turn !== before.current // it is only asked for again
+    before.current = turn
+    set(s => ({ data: same ? s.data : undefined, loading: true }))
+    run()
+    return () => { over = true; abort.abort(); clearTimeout(timer); document.removeEventListener('visibilitychange', seen) }
+  }, [...deps, turn])
+  return { ...state, reload: useCallback(() => again(n => n + 1), []) }
+}
+
+export function Page({ title, actions, children, back }) {
+  useTitle(title)
+  return <>
+    <header class="page">
+      <div>
+        {back && <Link class="back" to={back.to}>← {back.text}</Link>}
+        <h1 tabIndex={-1}>{title}</h1>
+      </div>
+      {actions && <div class="actions">{actions}</div>}
+    </header>
+    {children}
+  </>
+}
+
+// Trouble is a problem document for people.
+export function Trouble({ error, again }) {
+  if (!error || error.name === 'AbortError') return null
+  return <div class="trouble" role="alert">
+    <p>{error.message}{error.id && <> <span class="quiet">Request {error.id}</span></>}</p>
+    {again && <button type="button" onClick={again}>Try again</button>}
+  </div>
+}
+
+export function Loading() { return <p class="quiet loading" role="status">Loading…</p> }
+
+export function Empty({ children }) { return <div class="empty">{children}</div> }
+
+const tones = {
+  delivered: 'good', active: 'good', done: 'good', queued: 'calm', retrying: 'warn', running: 'calm',
+  dead: 'bad', failed: 'bad', disabled: 'bad', held: 'warn', paused: 'warn', cancelled: 'dull',
+}
+
+export function Badge({ status, title }) { return <span class={'badge ' + (tones[status] || 'dull')} title={title}>{status}</span> }
+
+const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' })
+const absolute = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' })
+const units = [['day', 86400], ['hour', 3600], ['minute', 60], ['second', 1]]
+
+export function ago(at, now = Date.now()) {
+  const s = (new Date(at) - now) / 1000
+  for (const [unit, size] of units) {
+    if (Math.abs(s) >= size || unit === 'second') return relative.format(Math.trunc(s / size), unit)
+  }
+}
+
+export function Time({ at }) {
+  const [, tick] = useState(0)
+  useEffect(() => {
+    const t = setInterval(() => tick(n => n + 1), 10_000)
+    return () => clearInterval(t)
+  }, [])
+  if (!at) return <span class="quiet">–</span>
+  return <time dateTime={at} title={absolute.format(new Date(at)) + ' · ' + at}>{ago(at)}</time>
+}
+
+const compact = new Intl.NumberFormat('en', { maximumFractionDigits: 0 })
+export const count = n => n === null || n === undefined ? '–' : compact.format(n)
+
+export function milliseconds(n) {
+  if (n === null || n === undefined || Number.isNaN(n)) return '–'
+  if (n >= 10_000) return (n / 1000).toFixed(0) + ' s'
+  if (n >= 1000) return (n / 1000).toFixed(1) + ' s'
+  return n.toFixed(n < 10 ? 1 : 0) + ' ms'
+}
+
+// Id is an id that can be copied; in lists, its end.
+export function Id({ id, to, short }) {
+  if (!id) return <span class="quiet">–</span>
+  const shown = short ? id.slice(0, id.indexOf('_') + 1) + '…' + id.slice(-6) : id
+  return <span class="id">{to ? <Link to={to} title={id}>{shown}</Link> : <code title={id}>{shown}</code>}{!short && <Copy text={id} what="id" />}</span>
+}
+
+export function Copy({ text, what }) {
+  const [done, set] = useState(false)
+  useEffect(() => {
+    if (!done) return
+    const t = setTimeout(() => set(false), 1500)
+    return () => clearTimeout(t)
+  }, [done])
+  if (!navigator.clipboard) return null
+  const copy = () => navigator.clipboard.writeText(text).then(() => set(true), () => set(false))
+  return <button type="button" class="copy" onClick={copy} aria-label={'Copy the ' + what}>{done ? 'copied' : 'copy'}</button>
+}
+
+// EndpointName shows where an endpoint is, by its id.
+export function EndpointName({ id }) {
+  const [found, set] = useState()
+  useEffect(() => {
+    let over = false
+    endpoint(id).then(e => { if (!over) set(e) }, () => {})
+    return () => { over = true }
+  }, [id])
+  if (found === null) return <span class="id"><code title={id}>{id.slice(0, 3)}…{id.slice(-6)}</code> <span class="quiet">deleted</span></span>
+  return <Link class="url" to={'/endpoints/' + id} title={found?.url || id}>{found ? bare(found.url) : id.slice(0, 3) + '…' + id.slice(-6)}</Link>
+}
+
+export const bare = url => url.replace(/^https:\/\//, '')
+
+// Json shows JSON as it stands, in lines.
+export function Json({ raw, label }) {
+  if (raw === undefined || raw === null) return null
+  const colour = raw.length < 20_000
+  const all = pieces(raw)
+  return <pre class="code" tabIndex={0} aria-label={label}><code>{colour ? all.map(p => p.kind ? <span class={p.kind}>{p.text}</span> : p.text) : all.map(p => p.text).join('')}</code></pre>
+}
+
+// Table is a list; on a narrow screen each row is a card, whose cells say what
+// they are.
+export function Table({ columns, rows, caption, keyOf = r => r.id }) {
+  return <div class="scroll"><table class="list">
+    <caption class="unseen">{caption}</caption>
+    <thead><tr>{columns.map(c => <th scope="col" class={c.class}>{c.head ?? c.name}</th>)}</tr></thead>
+    <tbody>{rows.map(r => <tr key={keyOf(r)}>
+      {columns.map(c => <td class={c.class} data-name={typeof c.name === 'string' ? c.name : undefined}>{c.cell(r)}</td>)}
+    </tr>)}</tbody>
+  </table></div>
+}
+
+// usePages goes through a list by its cursors. No more than a page is ever held.
+export function usePages(path, params, { every, size = 50 } = {}) {
+  const key = JSON.stringify([path, params])
+  const [place, setPlace] = useState({ key, cursors: [] })
+  const cursors = place.key === key ? place.cursors : []
+  const cursor = cursors[cursors.length - 1]
+  const load = useLoad(async signal => {
+    if (!path) return { data: [], next_cursor: null }
+    const q = new URLSearchParams({ limit: size })
+    for (const [n, v] of Object.entries(params)) if (v) q.set(n, v)
+    if (cursor) q.set('cursor', cursor)
+    return get(path + '?' + q, { signal })
+  }, [key, cursor], cursor ? 0 : every)
+  const next = load.data?.next_cursor
+  return {
+    ...load,
+    params,
+    rows: load.data?.data,
+    pager: {
+      number: cursors.length + 1,
+      older: next && (() => setPlace({ key, cursors: [...cursors, next] })),
+      newer: cursors.length > 0 && (() => setPlace({ key, cursors: cursors.slice(0, -1) })),
+      newest: cursors.length > 1 && (() => setPlace({ key, cursors: [] })),
+    },
+  }
+}
+
+export function Pager({ number, older, newer, newest }) {
+  if (!older && !newer) return null
+  return <nav class="pager" aria-label="Pages of the list">
+    {newest && <button type="button" onClick={newest}>⇤ Newest</button>}
+    <button type="button" disabled={!newer} onClick={newer || undefined}>← Newer</button>
+    <span class="quiet">page {number}</span>
+    <button type="button" disabled={!older} onClick={older || undefined}>Older →</button>
+  </nav>
+}
+
+// List is a list with everything around it: its trouble, its emptiness, its pages.
+export function List({ pages, columns, caption, empty, keyOf }) {
+  const { rows, loading, pager, reload } = pages
+  // What is wrong with a filter stands at the filter.
+  const error = pages.error?.status === 400 && pages.error.field in pages.params ? null : pages.error
+  return <section aria-busy={loading}>
+    <Trouble error={error} again={reload} />
+    {!rows && loading && <Loading />}
+    {rows && rows.length > 0 && <Table columns={columns} rows={rows} caption={caption} keyOf={keyOf} />}
+    {rows && rows.length === 0 && <Empty>{pager.older ? <p>Nothing in this part of the list. There may be more in what is older.</p> : empty}</Empty>}
+    {rows && <Pager {...pager} />}
+  </section>
+}
+
+// Facts is a list of names and values.
+export function Facts({ of }) {
+  return <dl class="facts">{of.filter(Boolean).map(([name, value]) => <div><dt>{name}</dt><dd>{value ?? <span class="quiet">–</span>}</dd></div>)}</dl>
+}
+
+// Dialog is a modal one: the browser keeps the focus inside, and Escape closes it.
+export function Dialog({ title, onClose, children }) {
+  const ref = useRef()
+  useEffect(() => { ref.current.showModal() }, [])
+  return <dialog ref={ref} aria-label={title} onClose={onClose} onCancel={onClose}>
+    <header><h2>{title}</h2><button type="button" class="plain" aria-label="Close" onClick={() => ref.current.close()}>✕</button></header>
+    {children}
+  </dialog>
+}
+
+// Notices are what has just been done, said also to who does not see them.
+const listeners = new Set()
+let notices = []
+let serial = 0
+
+export function say(message) {
+  const n = { id: ++serial, message }
+  notices = [...notices.slice(-2), n]
+  listeners.forEach(f => f(notices))
+  setTimeout(() => { notices = notices.filter(x => x !== n); listeners.forEach(f => f(notices)) }, 6000)
+}
+
+export function Notices() {
+  const [all, set] = useState(notices)
+  useEffect(() => { listeners.add(set); return () => listeners.delete(set) }, [])
+  return <div class="notices" role="status">{all.map(n => <div key={n.id}>{n.message}</div>)}</div>
+}
+
+// Do is a button for something that calls the API: it cannot be pressed twice,
+// and says beside it what went wrong.
+export function Do({ act, children, ...rest }) {
+  const [busy, setBusy] = useState(false)
+  const [error, setError] = useState()
+  const alive = useRef(true)
+  useEffect(() => () => { alive.current = false }, [])
+  const press = async () => {
+    setBusy(true)
+    setError(undefined)
+    try { await act() } catch (e) { if (alive.current) setError(e) } finally { if (alive.current) setBusy(false) }
+  }
+  return <>
+    <button type="button" disabled={busy} onClick={press} {...rest}>{children}</button>
+    {error && <span class="wrong" role="alert">{error.message}</span>}
+  </>
+}
+
+// Secret shows once what is never shown again.
+export function Secret({ value, name, children }) {
+  return <div class="secret" role="status">
+    <p>{children}</p>
+    <p><code id={name}>{value}</code> <Copy text={value} what={name} /></p>
+  </div>
+}
+
+export const rawGet = (path, signal) => ask('GET', path, { signal })

@@ -1,0 +1,222 @@
+package browser
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
+)
+
+// signIn signs in by the keyboard alone.
+func signIn(p *page, key string) {
+	p.t.Helper()
+	p.allow("401") // who am I? nobody yet
+	p.sees("Sign in")
+	p.fill("API key", key)
+	p.keys(kb.Enter)
+}
+
+func TestTheWholeStory(t *testing.T) {
+	s := start(t, "keys")
+	shop, broken := newReceiver(t), newReceiver(t)
+	broken.down.Store(true)
+	p := open(t, s, "/console")
+
+	// Signing in: a key that is none is refused at its field.
+	signIn(p, "ph_01M87K1Y7556C7J88B4AQNEZDZ_"+strings.Repeat("0", 64))
+	p.wrongAt("API key", "no such key exists")
+	p.fill("API key", s.key)
+	p.keys(kb.Enter)
+	p.sees("Overview", "There is no endpoint yet", "admin of default")
+	kept, err := evaluate[string](p, "document.cookie + localStorage.length + sessionStorage.length")
+	require.NoError(t, err)
+	require.Equal(t, "00", kept, "no script sees the session, and nothing else is kept")
+
+	// An endpoint. What is wrong with the form stands at the field.
+	p.click("Make an endpoint")
+	p.allow("400")
+	p.fill("URL", "ftp://shop.example/hook")
+	p.click("Make the endpoint")
+	p.wrongAt("URL", "url: ")
+	p.fill("URL", shop.URL+"/orders")
+	p.fill("Events", "order.*\nnot a type")
+	p.click("Make the endpoint")
+	p.wrongAt("Events", "events[1]: must be an event type")
+	p.fill("Events", "order.*")
+	p.fill("Description", "the shop")
+	p.click("Make the endpoint")
+	p.sees("It is shown here and nowhere else")
+	require.Contains(t, p.text("#secret"), "whsec_")
+	p.click("Go to the endpoint")
+	p.sees("Nothing has been tried yet")
+
+	// A test event, its delivery and its attempt.
+	p.click("Send a test event")
+	p.sees("posthorn.test", "delivered", "Attempt 1", `{"received":true}`)
+	p.click("Headers")
+	p.sees("X-Webhook-Attempt: 1", "Webhook-Signature: v1,…")
+
+	// An event whose numbers no script can hold.
+	p.click("Events")
+	p.click("Send an event")
+	p.fill("Event type", "order.created")
+	p.fill("Payload", `{"order":12345678901234567890,`)
+	p.click("Send")
+	p.wrongAt("Payload", "is not JSON")
+	p.fill("Payload", `["order"]`)
+	p.click("Send")
+	p.wrongAt("Payload", "payload: ")
+	p.fill("Payload", `{"order":12345678901234567890,"total":1.10}`)
+	p.click("Send")
+	p.sees("The event is accepted, with 1 delivery.", "12345678901234567890", "1.10", "delivered")
+	require.Equal(t, int64(2), shop.got.Load())
+
+	// An endpoint that fails, down to a dead letter.
+	p.click("Endpoints")
+	p.sees("the shop", "2 of 2 delivered")
+	p.click("New endpoint")
+	p.fill("URL", broken.URL+"/billing")
+	p.fill("Events", "invoice.*")
+	p.click("Retries, limits, headers")
+	p.fill("Retries", "many")
+	p.click("Make the endpoint")
+	p.wrongAt("Retries", "must be a number")
+	p.fill("Retries", "99")
+	p.click("Make the endpoint")
+	p.wrongAt("Retries", "max_retries: ")
+	p.fill("Retries", "1")
+	p.click("Make the endpoint")
+	p.click("Go to the endpoint")
+	p.sees("/billing")
+	for i := range 6 {
+		s.call(t, "POST", "/api/v1/events", map[string]any{"event_type": "invoice.sent", "payload": map[string]any{"invoice": i}})
+	}
+	p.click("Dead letters")
+	p.until("six entries", "document.querySelectorAll('tbody tr').length === 6")
+	p.sees("HTTP 503: Service Unavailable")
+	p.press(linkWith("invoice.sent"))
+	p.sees("Why", "Attempts", "invoice")
+	p.press(linkWith("dlv_"))
+	p.sees("Attempt 2", "Attempt 1", "down for maintenance", "dead")
+
+	// Chosen ones, then all of them: counted first, then sent, and watched.
+	broken.down.Store(false)
+	p.click("Dead letters")
+	p.until("six entries", "document.querySelectorAll('tbody tr').length === 6")
+	p.press(checkbox("Choose invoice.sent"))
+	p.sees("1 chosen")
+	p.click("Replay them")
+	p.sees("1 entry on the way again.")
+	p.until("five entries", "document.querySelectorAll('tbody tr').length === 5")
+	p.dialog("Replay many…")
+	p.fill("Endpoint", "ep_1")
+	p.click("Count first")
+	p.wrongAt("Endpoint", "endpoint_id")
+	p.fill("Endpoint", "")
+	p.fill("Why it died, word for word", "HTTP 503: Service Unavailable")
+	p.fill("So many a second", "2")
+	p.click("Count first")
+	p.sees("5 entries match.", "At most 2 a second.")
+	p.click("Replay 5")
+	p.until("progress on the way", "(() => { const b = document.querySelector('.job progress'); return b && b.position > 0 && b.position < 1 })()")
+	p.until("progress at its end", "document.querySelector('.job progress').position === 1")
+	p.sees("done", "Nothing here: what is sent is delivered")
+
+	// A pause holds, a resume releases.
+	p.click("Endpoints")
+	p.press(linkWith("/billing"))
+	p.click("Pause")
+	p.sees("paused by its owner", "Resume")
+	p.click("Send a test event")
+	p.sees("posthorn.test", "It is held: its endpoint is not active.")
+	p.click("Endpoints")
+	p.press(linkWith("/billing"))
+	p.click("Resume")
+	p.sees("The endpoint is active again.")
+	p.until("nothing is held", "!!document.querySelector('.list .badge') && ![...document.querySelectorAll('.list .badge')].some(b => b.innerText !== 'delivered')")
+
+	// By the keyboard: a dialog opens, keeps the focus, and closes.
+	p.until("the focus", "(() => { const b = "+button("Rotate the secret")+"; b.focus(); return document.activeElement === b })()")
+	p.keys(kb.Enter)
+	p.until("the dialog", "document.querySelector('dialog[open]')?.contains(document.activeElement)")
+	p.keys(kb.Escape)
+	p.until("no dialog", "!document.querySelector('dialog')")
+	p.dialog("Rotate the secret")
+	p.fill("Overlap, in hours", "-1")
+	p.click("Rotate")
+	p.wrongAt("Overlap, in hours", "overlap: ")
+	p.fill("Overlap, in hours", "2")
+	p.click("Rotate")
+	p.until("the secret", "document.querySelector('dialog #secret')?.innerText.startsWith('whsec_')")
+	p.click("Done")
+
+	// An edit, a recover, an end.
+	p.click("Edit")
+	p.fill("Description", "to billing")
+	p.click("Save")
+	p.sees("The endpoint is changed.", "to billing")
+	p.dialog("Recover")
+	p.click("Send again")
+	p.sees("What died since then is sent again.")
+	p.dialog("Delete")
+	p.click("Delete it")
+	p.sees("The endpoint is deleted.")
+	p.gone("/billing")
+
+	// A key for somebody who looks only, who then sees no buttons.
+	p.click("API keys")
+	p.dialog("New key")
+	p.fill("Tenant", "Not one")
+	p.click("Make the key")
+	p.wrongAt("Tenant", "tenant: ")
+	p.fill("Tenant", "")
+	p.choose("Role", "viewer")
+	p.click("Make the key")
+	p.until("the key", "document.querySelector('dialog #key')?.innerText.startsWith('ph_')")
+	viewer := p.text("dialog #key")
+	p.click("Done")
+	p.sees("viewer")
+	p.click("Sign out")
+	signIn(p, viewer)
+	p.sees("viewer of default")
+	p.click("Endpoints")
+	p.sees("the shop")
+	p.until("nothing to press", "!"+button("New endpoint")+" && !"+button("API keys"))
+
+	// A key that is revoked ends its session.
+	p.click("Sign out")
+	p.sees("Sign in")
+}
+
+// The console's address says what is shown, and a filter that is wrong is refused
+// at its field.
+func TestFiltersAreInTheAddress(t *testing.T) {
+	s := start(t, "off")
+	r := newReceiver(t)
+	ep := s.call(t, "POST", "/api/v1/webhooks", map[string]any{"url": r.URL, "events": []string{"*"}})["id"].(string)
+	seed(t, s, *rows)
+	p := open(t, s, "/console/deliveries")
+	p.until("the one endpoint is chosen", "location.search === '?endpoint_id="+ep+"'")
+	p.until("a page of them", "document.querySelectorAll('tbody tr').length === 50")
+	p.sees("No key is asked for here.", "page 1")
+	first := p.text("tbody tr:first-child .mono")
+	p.click("Older →")
+	p.sees("page 2")
+	p.until("another page", "document.querySelectorAll('tbody tr').length === 50 && document.querySelector('tbody tr .mono').innerText !== "+quote(first))
+	p.click("← Newer")
+	p.sees("page 1")
+	p.choose("Status", "dead")
+	p.click("Show")
+	p.sees("There is no such delivery.")
+	p.until("the address", "location.search.includes('status=dead')")
+	p.allow("400")
+	p.fill("Event type", "not a type")
+	p.click("Show")
+	p.wrongAt("Event type", "event_type: ")
+	p.click("Clear")
+	p.visit("/console/events?event_type=load.event")
+	p.until("a page of them", "document.querySelectorAll('tbody tr').length === 50")
+	p.visit("/console/nothing")
+	p.sees("The console has no such page.")
+}
