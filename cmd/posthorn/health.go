@@ -18,14 +18,14 @@ import (
 // health asks a running server whether it lives: for the health checks of
 // containers, whose images have no shell and no curl.
 type health struct {
-	URL   string `name:"url" help:"Of the server. Without it: the one that HOST and PORT describe." placeholder:"URL"`
-	Ready bool   `help:"Ask whether its services answer too: GET /ready instead of /health."`
+	URL   string `arg:"--url" help:"Of the server. Without it: the one that HOST and PORT describe." placeholder:"URL"`
+	Ready bool   `arg:"--ready" help:"Ask whether its services answer too: GET /ready instead of /health."`
 }
 
 // healthTime bounds the question.
 const healthTime = 5 * time.Second
 
-// Validate implements kong's check of the command line.
+// Validate checks the command line.
 func (c *health) Validate() error {
 	if c.URL == "" {
 		return nil

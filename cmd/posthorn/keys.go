@@ -26,9 +26,9 @@ import (
 // first key has to come from somewhere, and who may write the table may call
 // anyway.
 type keys struct {
-	Create createKey `cmd:"" help:"Make a key, and print it, alone, on standard output. It is shown this once."`
-	List   listKeys  `cmd:"" help:"List the keys, newest first, without what they open with."`
-	Revoke revokeKey `cmd:"" help:"Revoke a key by its id."`
+	Create *createKey `arg:"subcommand:create" help:"Make a key, and print it, alone, on standard output. It is shown this once."`
+	List   *listKeys  `arg:"subcommand:list" help:"List the keys, newest first, without what they open with."`
+	Revoke *revokeKey `arg:"subcommand:revoke" help:"Revoke a key by its id."`
 }
 
 // keysTimeout ends a command that reaches nobody.
@@ -53,14 +53,16 @@ var errTenant = errors.New(`--tenant: must be 1 to 64 of a-z, 0-9, "_" and "-"`)
 // createKey makes a key.
 type createKey struct {
 	keyStore
-	Role        string `required:"" enum:"admin,producer,viewer,metrics" help:"What it may do: admin, everything; producer, post events; viewer, read; metrics, read /metrics and /api/v1/stats." placeholder:"ROLE"`
-	Tenant      string `default:"${defaultTenant}" help:"Whose key it is (${default})." placeholder:"TENANT"`
-	Description string `help:"What it is for." placeholder:"TEXT"`
+	Role        string `arg:"--role" help:"What it may do: admin, everything; producer, post events; viewer, read; metrics, read /metrics and /api/v1/stats." placeholder:"ROLE"`
+	Tenant      string `arg:"--tenant" default:"default" help:"Whose key it is." placeholder:"TENANT"`
+	Description string `arg:"--description" help:"What it is for." placeholder:"TEXT"`
 }
 
-// Validate implements kong's check of the command line.
+// Validate checks the command line.
 func (c *createKey) Validate() error {
 	switch {
+	case !hook.Role(c.Role).Valid():
+		return errors.New(`--role: must be one of "admin","producer","viewer","metrics"`)
 	case !hook.ValidTenant(c.Tenant):
 		return errTenant
 	case !utf8.ValidString(c.Description) || utf8.RuneCountInString(c.Description) > hook.MaxDescription:
@@ -97,11 +99,11 @@ func hint(line string) error {
 // listKeys lists keys.
 type listKeys struct {
 	keyStore
-	Tenant string `help:"Those of this tenant." placeholder:"TENANT"`
-	JSON   bool   `name:"json" help:"Print one JSON array."`
+	Tenant string `arg:"--tenant" help:"Those of this tenant." placeholder:"TENANT"`
+	JSON   bool   `arg:"--json" help:"Print one JSON array."`
 }
 
-// Validate implements kong's check of the command line.
+// Validate checks the command line.
 func (c *listKeys) Validate() error {
 	if c.Tenant != "" && !hook.ValidTenant(c.Tenant) {
 		return errTenant
@@ -177,10 +179,10 @@ func printable(s string) string {
 // revokeKey revokes a key.
 type revokeKey struct {
 	keyStore
-	ID string `arg:"" help:"The key's id: what stands between ph_ and the next _."`
+	ID string `arg:"positional,required" help:"The key's id: what stands between ph_ and the next _."`
 }
 
-// Validate implements kong's check of the command line. It does not repeat what
+// Validate checks the command line. It does not repeat what
 // was given, which may be a whole key.
 func (c *revokeKey) Validate() error {
 	if !hook.ValidKeyID(c.ID) {

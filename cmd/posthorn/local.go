@@ -32,11 +32,11 @@ import (
 
 // local runs the whole system in this process. A flag wins over its variable.
 type local struct {
-	Host    *string `help:"Address of the API. Variable: HOST (127.0.0.1)." placeholder:"ADDR"`
-	Port    *string `help:"Port of the API; 0: any free one. Variable: PORT (8000)." placeholder:"PORT"`
-	AWSHost *string `name:"aws-host" help:"Address of SQS, DynamoDB and KMS. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
-	AWSPort *string `name:"aws-port" help:"Port of SQS, DynamoDB and KMS; 0: any free one. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
-	Data    *string `help:"Folder of the data. Variable: POSTHORN_DATA_DIR (.posthorn)." placeholder:"DIR"`
+	Host    *string `arg:"--host" help:"Address of the API. Variable: HOST (127.0.0.1)." placeholder:"ADDR"`
+	Port    *string `arg:"--port" help:"Port of the API; 0: any free one. Variable: PORT (8000)." placeholder:"PORT"`
+	AWSHost *string `arg:"--aws-host" help:"Address of SQS, DynamoDB and KMS. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
+	AWSPort *string `arg:"--aws-port" help:"Port of SQS, DynamoDB and KMS; 0: any free one. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
+	Data    *string `arg:"--data" help:"Folder of the data. Variable: POSTHORN_DATA_DIR (.posthorn)." placeholder:"DIR"`
 }
 
 // countsEvery is how often counters are stored; a process that is killed

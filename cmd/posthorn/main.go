@@ -9,27 +9,36 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
-	"github.com/alecthomas/kong"
+	"github.com/alexflint/go-arg"
 
 	"posthorn/internal/config"
-	"posthorn/internal/httpapi"
 	"posthorn/internal/wire"
 )
 
-// commands is the command line.
+// commands is the command line. Its library finds no method by its name: one
+// that does keeps the linker from leaving out the methods that nothing calls,
+// which are a quarter of the program.
 type commands struct {
-	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
-
-	Local     local     `cmd:"" help:"Run everything in this process: the API, deliveries, SQS and DynamoDB, with the data in a folder."`
-	Serve     serve     `cmd:"" help:"Run the API and the workers as a long-running process on the SQS and DynamoDB of an account or an emulator; any number of them share the work."`
-	Health    health    `cmd:"" help:"Ask a running server whether it lives, for the health check of a container."`
-	Keys      keys      `cmd:"" help:"Make, list and revoke API keys, in an account or of a running \"posthorn local\"."`
-	Reconcile reconcile `cmd:"" help:"Find deliveries and jobs that the queue has lost, and send them again."`
-	Version   version   `cmd:"" help:"Print the version."`
+	Local       *local     `arg:"subcommand:local" help:"Run everything in this process: the API, deliveries, SQS and DynamoDB, with the data in a folder."`
+	Serve       *serve     `arg:"subcommand:serve" help:"Run the API and the workers as a long-running process on the SQS and DynamoDB of an account or an emulator; any number of them share the work."`
+	Health      *health    `arg:"subcommand:health" help:"Ask a running server whether it lives, for the health check of a container."`
+	Keys        *keys      `arg:"subcommand:keys" help:"Make, list and revoke API keys, in an account or of a running \"posthorn local\"."`
+	Reconcile   *reconcile `arg:"subcommand:reconcile" help:"Find deliveries and jobs that the queue has lost, and send them again."`
+	ShowVersion *version   `arg:"subcommand:version" help:"Print the version."`
 }
+
+// Description implements arg.Described.
+func (commands) Description() string {
+	return "Webhooks sent from your own AWS account: signed, retried, never lost, visible when they fail."
+}
+
+// Version implements arg.Versioned.
+func (commands) Version() string { return "posthorn " + wire.Version }
+
+// command is what a command line asks for, with its flags.
+type command interface{ Run() error }
 
 // Exit codes: what was asked for is wrong, or it failed.
 const (
@@ -44,26 +53,27 @@ func main() {
 // run parses the command line and does what it says. It returns the exit code.
 func run(args []string) int {
 	var c commands
-	exited := false
-	parser, err := kong.New(&c,
-		kong.Name("posthorn"),
-		kong.Description("Webhooks sent from your own AWS account: signed, retried, never lost, visible when they fail."),
-		kong.Vars{"version": "posthorn " + wire.Version, "defaultTenant": httpapi.DefaultTenant},
-		kong.Exit(func(int) { exited = true }),
-	)
+	parser, err := arg.NewParser(arg.Config{Program: "posthorn", IgnoreEnv: true}, &c)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "posthorn:", err)
 		return exitFailure
 	}
-	ctx, err := parser.Parse(args)
+	asked, err := parse(parser, args)
 	switch {
-	case exited: // --help
-		return 0
+	case errors.Is(err, arg.ErrHelp):
+		return exit(parser.WriteHelpForSubcommand(os.Stdout, parser.SubcommandNames()...))
+	case errors.Is(err, arg.ErrVersion):
+		return exit(version{}.Run())
 	case err != nil:
-		fmt.Fprintf(os.Stderr, "posthorn: %v\nTry: %s\n", err, helpFor(parser, args))
+		fmt.Fprintf(os.Stderr, "posthorn: %v\nTry: %s --help\n", err, strings.Join(append([]string{"posthorn"}, parser.SubcommandNames()...), " "))
 		return exitUsage
 	}
-	if err := ctx.Run(); err != nil {
+	return exit(asked.Run())
+}
+
+// exit says what failed, and returns the exit code.
+func exit(err error) int {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "posthorn:", err)
 		return codeOf(err)
 	}
@@ -86,18 +96,19 @@ func codeOf(err error) int {
 	return exitFailure
 }
 
-// helpFor is what prints help on the command that args begin with.
-func helpFor(parser *kong.Kong, args []string) string {
-	words, at := []string{"posthorn"}, parser.Model.Node
-	for _, arg := range args {
-		i := slices.IndexFunc(at.Children, func(n *kong.Node) bool { return n.Type == kong.CommandNode && n.Name == arg })
-		if i < 0 {
-			break
-		}
-		at = at.Children[i]
-		words = append(words, arg)
+// parse is the command that was asked for. Its errors are the caller's.
+func parse(parser *arg.Parser, args []string) (command, error) {
+	if err := parser.Parse(args); err != nil {
+		return nil, err
 	}
-	return strings.Join(append(words, "--help"), " ")
+	asked, ok := parser.Subcommand().(command)
+	if !ok {
+		return nil, errors.New("expected one of the commands that --help lists")
+	}
+	if v, ok := asked.(interface{ Validate() error }); ok {
+		return asked, v.Validate()
+	}
+	return asked, nil
 }
 
 // version prints the program's version.

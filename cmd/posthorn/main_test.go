@@ -9,13 +9,17 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"posthorn/internal/config"
+	"posthorn/internal/httpapi"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,8 +35,8 @@ func TestExitCodes(t *testing.T) {
 		"help of a command":   {args: []string{"local", "--help"}, want: 0},
 		"version":             {args: []string{"version"}, want: 0},
 		"no command":          {want: 2, says: "expected one of"},
-		"unknown command":     {args: []string{"bogus"}, want: 2, says: "unexpected argument bogus"},
-		"unknown flag":        {args: []string{"local", "--bogus"}, want: 2, says: "unknown flag --bogus"},
+		"unknown command":     {args: []string{"bogus"}, want: 2, says: "invalid subcommand: bogus"},
+		"unknown flag":        {args: []string{"local", "--bogus"}, want: 2, says: "unknown argument --bogus"},
 		"bad variables":       {args: []string{"local"}, env: map[string]string{"RETRY_JITTER": "7", "LOG_LEVEL": "loud"}, want: 2, says: "RETRY_JITTER"},
 		"a flag's bad value":  {args: []string{"local", "--port", "abc"}, want: 2, says: `--port: "abc"`},
 		"a flag left empty":   {args: []string{"local", "--data", ""}, want: 2, says: "--data: has no value"},
@@ -49,6 +53,30 @@ func TestExitCodes(t *testing.T) {
 			require.Contains(t, said, c.says)
 		})
 	}
+}
+
+// The library names a flag after its field where no tag does, without a hyphen,
+// and does not mind tags that it does not know.
+func TestEveryFlagIsNamedInItsTag(t *testing.T) {
+	named := regexp.MustCompile(`^(--[a-z]+(-[a-z]+)*|subcommand:[a-z]+|positional(,required)?)$`)
+	var check func(of reflect.Type)
+	check = func(of reflect.Type) {
+		for field := range of.Fields() {
+			switch tag := field.Tag.Get("arg"); {
+			case field.Anonymous:
+				check(field.Type)
+			default:
+				require.Regexp(t, named, tag, "%s.%s", of, field.Name)
+				require.NotEmpty(t, field.Tag.Get("help"), "%s.%s", of, field.Name)
+				if strings.HasPrefix(tag, "subcommand:") {
+					check(field.Type.Elem())
+				}
+			}
+		}
+	}
+	check(reflect.TypeFor[commands]())
+	tenant, _ := reflect.TypeFor[createKey]().FieldByName("Tenant")
+	require.Equal(t, httpapi.DefaultTenant, tenant.Tag.Get("default"))
 }
 
 // captured returns what f writes to standard error.

@@ -19,13 +19,13 @@ import (
 // place says where what a command is about is: in an account, or on this
 // machine.
 type place struct {
-	Table   *string `help:"DynamoDB table; of a stack, its output TableName. Variable: POSTHORN_TABLE (posthorn)." placeholder:"NAME"`
-	Local   bool    `help:"What a running \"posthorn local\" has, instead of an AWS account."`
-	AWSHost *string `name:"aws-host" help:"With --local: address of its SQS and DynamoDB. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
-	AWSPort *string `name:"aws-port" help:"With --local: port of its SQS and DynamoDB. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
+	Table   *string `arg:"--table" help:"DynamoDB table; of a stack, its output TableName. Variable: POSTHORN_TABLE (posthorn)." placeholder:"NAME"`
+	Local   bool    `arg:"--local" help:"What a running \"posthorn local\" has, instead of an AWS account."`
+	AWSHost *string `arg:"--aws-host" help:"With --local: address of its SQS and DynamoDB. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
+	AWSPort *string `arg:"--aws-port" help:"With --local: port of its SQS and DynamoDB. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
 }
 
-// Validate implements kong's check of the command line.
+// Validate checks the command line.
 func (p *place) Validate() error {
 	if (p.AWSHost != nil || p.AWSPort != nil) && !p.Local {
 		return errors.New("--aws-host and --aws-port go with --local")

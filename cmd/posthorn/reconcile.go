@@ -22,16 +22,16 @@ import (
 // reconcile finds what the queue has lost, and sends it again.
 type reconcile struct {
 	place
-	Queue     *string       `help:"SQS queue of deliveries; of a stack, its output QueueUrl. Variable: POSTHORN_QUEUE_URL (posthorn-deliveries)." placeholder:"URL"`
-	Tenant    string        `help:"What is this tenant's. Without it: what is of the tenant \"${defaultTenant}\", and of all that have API keys." placeholder:"TENANT"`
-	OlderThan time.Duration `default:"1h" help:"How long nothing has happened to what counts as lost, at least 30m (${default})." placeholder:"TIME"`
-	Since     time.Time     `help:"What was accepted at or after this time, as 2026-11-24T04:00:00Z. Without it: all that is kept." placeholder:"TIME"`
-	Until     time.Time     `help:"What was accepted before this time." placeholder:"TIME"`
-	DryRun    bool          `help:"Count what would be sent, and send nothing."`
-	JSON      bool          `name:"json" help:"Print the counts as one JSON object."`
+	Queue     *string       `arg:"--queue" help:"SQS queue of deliveries; of a stack, its output QueueUrl. Variable: POSTHORN_QUEUE_URL (posthorn-deliveries)." placeholder:"URL"`
+	Tenant    string        `arg:"--tenant" help:"What is this tenant's. Without it: what is of the tenant \"default\", and of all that have API keys." placeholder:"TENANT"`
+	OlderThan time.Duration `arg:"--older-than" default:"1h" help:"How long nothing has happened to what counts as lost, at least 30m." placeholder:"TIME"`
+	Since     time.Time     `arg:"--since" help:"What was accepted at or after this time, as 2026-11-24T04:00:00Z. Without it: all that is kept." placeholder:"TIME"`
+	Until     time.Time     `arg:"--until" help:"What was accepted before this time." placeholder:"TIME"`
+	DryRun    bool          `arg:"--dry-run" help:"Count what would be sent, and send nothing."`
+	JSON      bool          `arg:"--json" help:"Print the counts as one JSON object."`
 }
 
-// Validate implements kong's check of the command line.
+// Validate checks the command line.
 func (c *reconcile) Validate() error {
 	switch {
 	case c.Tenant != "" && !hook.ValidTenant(c.Tenant):

@@ -20,15 +20,15 @@ import (
 // serve runs the API and the workers on an account's services. A flag wins over
 // its variable.
 type serve struct {
-	Host            *string `help:"Address of the API. Variable: HOST (127.0.0.1)." placeholder:"ADDR"`
-	Port            *string `help:"Port of the API; 0: any free one. Variable: PORT (8000)." placeholder:"PORT"`
-	Table           *string `help:"DynamoDB table; of a stack, its output TableName. Variable: POSTHORN_TABLE." placeholder:"NAME"`
-	Queue           *string `help:"SQS queue of deliveries; of a stack, its output QueueUrl. Variable: POSTHORN_QUEUE_URL." placeholder:"URL"`
-	DeadLetterQueue *string `help:"Its dead-letter queue; of a stack, its output DeadLetterQueueUrl. Variable: POSTHORN_DLQ_URL." placeholder:"URL"`
-	KMSKey          *string `name:"kms-key" help:"KMS key that seals secrets; or set POSTHORN_SEAL_KEY. Variable: POSTHORN_KMS_KEY_ID." placeholder:"ID"`
-	Workers         *string `help:"Posts under way at once. Variable: WEBHOOK_WORKER_COUNT (64)." placeholder:"N"`
-	Drain           *string `help:"Seconds that requests and posts under way may take to finish after SIGTERM. Variable: POSTHORN_DRAIN_TIMEOUT (30)." placeholder:"SECONDS"`
-	Provision       bool    `help:"Make the table and the queues where they are not there: for an emulator. An account's are the template's."`
+	Host            *string `arg:"--host" help:"Address of the API. Variable: HOST (127.0.0.1)." placeholder:"ADDR"`
+	Port            *string `arg:"--port" help:"Port of the API; 0: any free one. Variable: PORT (8000)." placeholder:"PORT"`
+	Table           *string `arg:"--table" help:"DynamoDB table; of a stack, its output TableName. Variable: POSTHORN_TABLE." placeholder:"NAME"`
+	Queue           *string `arg:"--queue" help:"SQS queue of deliveries; of a stack, its output QueueUrl. Variable: POSTHORN_QUEUE_URL." placeholder:"URL"`
+	DeadLetterQueue *string `arg:"--dead-letter-queue" help:"Its dead-letter queue; of a stack, its output DeadLetterQueueUrl. Variable: POSTHORN_DLQ_URL." placeholder:"URL"`
+	KMSKey          *string `arg:"--kms-key" help:"KMS key that seals secrets; or set POSTHORN_SEAL_KEY. Variable: POSTHORN_KMS_KEY_ID." placeholder:"ID"`
+	Workers         *string `arg:"--workers" help:"Posts under way at once. Variable: WEBHOOK_WORKER_COUNT (64)." placeholder:"N"`
+	Drain           *string `arg:"--drain" help:"Seconds that requests and posts under way may take to finish after SIGTERM. Variable: POSTHORN_DRAIN_TIMEOUT (30)." placeholder:"SECONDS"`
+	Provision       bool    `arg:"--provision" help:"Make the table and the queues where they are not there: for an emulator. An account's are the template's."`
 }
 
 // reachTime bounds how long a start asks its services whether they are there.
