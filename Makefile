@@ -210,6 +210,10 @@ load: bin/posthorn bin/loadtest ## Measure a fresh local Posthorn under load; AR
 chaos: ## Break everything around the functions while they deliver, some minutes; ARGS="middle" is smaller, ARGS="-seed 7" chooses
 	@$(GO) run $(BUILD_FLAGS) ./cmd/chaos $(ARGS)
 
+.PHONY: cost
+cost: ## Measure what a million deliveries cost in an account, some minutes, and fail over a budget; ARGS='-only "10 events"' measures some
+	@$(GO) run ./cmd/cost $(or $(ARGS),-write docs/cost.md)
+
 .PHONY: bench-stores
 bench-stores: ## Measure the embedded stores that were considered, a minute; ARGS="-time 20s" measures longer
 	@cd bench/stores && $(GO) run . $(ARGS)

@@ -163,7 +163,7 @@ var owners = map[string][]string{
 	"github.com/oklog/ulid":                          {"internal/id"},
 	"github.com/schollz/progressbar":                 {"cmd/posthorn"},
 	"github.com/standard-webhooks/standard-webhooks": {"internal/chaos"},
-	"go.yaml.in/yaml":                                {"internal/config", "internal/permit"},
+	"go.yaml.in/yaml":                                {"internal/config", "internal/permit", "internal/cost"},
 	"golang.org/x/term":                              {"cmd/posthorn"},
 	"golang.org/x/time":                              {"internal/localaws/gateway"},
 }

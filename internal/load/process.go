@@ -23,6 +23,14 @@ type usage struct {
 	rssBytes   int64
 }
 
+// CPUSeconds is the CPU time that processes have used since they started, in
+// seconds, in steps of a hundredth. It fails where there is no /proc, and when
+// one of them is gone.
+func CPUSeconds(pids []int) (float64, error) {
+	u, err := readUsage(pids)
+	return u.cpuSeconds, err
+}
+
 // readUsage adds up processes. It fails where there is no /proc, and when one
 // of them is gone.
 func readUsage(pids []int) (usage, error) {

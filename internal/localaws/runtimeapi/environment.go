@@ -249,6 +249,16 @@ func (e *environment) kill() {
 	}
 }
 
+// process is the id of the process; 0 before it was started.
+func (e *environment) process() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.cmd == nil {
+		return 0
+	}
+	return e.cmd.Process.Pid
+}
+
 // freeze stops the process where it is.
 func (e *environment) freeze() {
 	e.mu.Lock()

@@ -184,6 +184,20 @@ func (f *Function) ColdStarts() []time.Duration {
 	return slices.Clone(f.cold)
 }
 
+// Processes returns the ids of the processes of environments that are up or
+// coming up.
+func (f *Function) Processes() []int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var ids []int
+	for _, e := range f.all {
+		if id := e.process(); id != 0 {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // KillOne sends SIGKILL to the process of an environment chosen at random,
 // among the busy ones where there are any. It reports whether there was one.
 func (f *Function) KillOne() bool {

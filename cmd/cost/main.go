@@ -1,0 +1,167 @@
+// Cost measures what a million deliveries cost in an AWS account, and a month
+// in which nothing happens. Package cost explains how.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"posthorn/internal/cost"
+)
+
+const usage = `Usage: cost [flags]
+
+Measure what a million deliveries cost in an AWS account, by service, and a month in which nothing happens.
+
+It builds the three functions, runs them as real processes on a stand-in for AWS of its own, counts what AWS would bill,
+and needs nothing but Go. It is run in the root of the repository, whose template says how the functions are deployed.
+
+Exit codes: 0 everything is within its budget; 1 something is not, or could not be measured; 2 wrong usage.
+
+`
+
+// figures is where what was measured is kept for the test of the document.
+const figures = "internal/cost/measured.json"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends it at once
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx context.Context, args []string, out, errOut io.Writer) int {
+	flags := flag.NewFlagSet("cost", flag.ContinueOnError)
+	flags.SetOutput(errOut)
+	flags.Usage = func() {
+		if _, err := io.WriteString(errOut, usage); err == nil {
+			flags.PrintDefaults()
+		}
+	}
+	only := flags.String("only", "", "run those workloads alone whose names begin so, such as \"10 events a POST, fan-out 1,\"")
+	write := flags.String("write", "", "document to write the tables to, such as docs/cost.md; not with -only")
+	template := flags.String("template", "template.yaml", "the template that says how the functions are deployed")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	case flags.NArg() > 0:
+		return complain(errOut, fmt.Errorf("%q: there are no arguments", flags.Arg(0)), 2)
+	case *only != "" && *write != "":
+		return complain(errOut, errors.New("-write needs all workloads, and -only leaves some out"), 2)
+	}
+	if err := measure(ctx, *only, *write, *template, out, errOut); err != nil {
+		return complain(errOut, err, 1)
+	}
+	return 0
+}
+
+// measure runs the workloads, prints what they cost, and holds it against the
+// budgets.
+func measure(ctx context.Context, only, document, path string, out, errOut io.Writer) (err error) {
+	prices, err := cost.Load()
+	if err != nil {
+		return err
+	}
+	budgets, err := cost.LoadBudgets()
+	if err != nil {
+		return err
+	}
+	template, err := cost.ReadTemplate(path)
+	if err != nil {
+		return err
+	}
+	memory, err := template.Memory()
+	if err != nil {
+		return err
+	}
+	logging, err := template.Logging()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "posthorn-cost-")
+	if err != nil {
+		return fmt.Errorf("make a folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if err := say(errOut, "building the functions"); err != nil {
+		return err
+	}
+	if err := cost.Build(ctx, dir); err != nil {
+		return err
+	}
+	o := cost.Options{Prices: prices, Memory: memory, Functions: dir}
+	report := &cost.Report{Prices: prices.Date, Region: prices.Region, Memory: memory}
+	for _, w := range cost.Workloads() {
+		if !strings.HasPrefix(w.Name(), only) {
+			continue
+		}
+		if err := say(errOut, w.Name()); err != nil {
+			return err
+		}
+		m, err := cost.Measure(ctx, o, w)
+		if err != nil {
+			return fmt.Errorf("%s: %w", w.Name(), err)
+		}
+		report.Workloads = append(report.Workloads, m.Row(prices, memory, logging))
+	}
+	if len(report.Workloads) == 0 {
+		return fmt.Errorf("-only: no workload's name begins with %q", only)
+	}
+	if err := idle(ctx, o, template, budgets, report); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(out, report.Text()); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	if document != "" {
+		if err := report.Write(document, figures); err != nil {
+			return err
+		}
+	}
+	return report.Verdict(budgets)
+}
+
+// idle adds what a stack costs in which nothing happens, with each set of
+// parameters that has a budget.
+func idle(ctx context.Context, o cost.Options, t *cost.Template, budgets *cost.Budgets, report *cost.Report) error {
+	hour, err := cost.MeasureIdle(ctx, o)
+	if err != nil {
+		return fmt.Errorf("an idle hour: %w", err)
+	}
+	for _, b := range budgets.Idle {
+		set, err := t.With(b.Parameters)
+		if err != nil {
+			return fmt.Errorf("an idle month, %s: %w", b.Name, err)
+		}
+		bill, err := set.Idle(o.Prices, hour)
+		if err != nil {
+			return fmt.Errorf("an idle month, %s: %w", b.Name, err)
+		}
+		report.Idle = append(report.Idle, cost.IdleRow{Name: b.Name, Bill: bill})
+	}
+	return nil
+}
+
+func say(errOut io.Writer, what string) error {
+	if _, err := fmt.Fprintf(errOut, "cost: %s\n", what); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+func complain(errOut io.Writer, err error, code int) int {
+	if _, failed := fmt.Fprintf(errOut, "cost: %s\n", err); failed != nil {
+		return code // nowhere left to say it
+	}
+	return code
+}
