@@ -15,8 +15,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"posthorn/internal/contract"
 	"posthorn/internal/deliver/retry"
 	"posthorn/internal/hook"
+	"posthorn/internal/httpapi"
 )
 
 // inspect walks the code of a package, without its tests.
@@ -106,7 +108,7 @@ func TestEveryRouteIsDocumentedAndNoOther(t *testing.T) {
 	require.ElementsMatch(t, all, documented)
 
 	// What other documents call has to be there too.
-	pathForm := regexp.MustCompile("^(?:(?:GET|POST|PUT|PATCH|DELETE) )?(/(?:api|test|health|ready|metrics)[^ ?]*)$")
+	pathForm := regexp.MustCompile("^(?:(?:GET|POST|PUT|PATCH|DELETE) )?(/(?:api|test|health|ready|metrics|docs|openapi)[^ ?]*)$")
 	for _, name := range documents {
 		d := parse(t, name)
 		for _, s := range d.spans {
@@ -117,6 +119,45 @@ func TestEveryRouteIsDocumentedAndNoOther(t *testing.T) {
 			require.True(t, m == nil || slices.ContainsFunc(all, known), "%s: there is no route %s", d.at(s.line), s.text)
 		}
 	}
+}
+
+// ofDocument are the operations of the OpenAPI document.
+func ofDocument(t *testing.T) []contract.Operation {
+	t.Helper()
+	c, err := contract.New(httpapi.OpenAPI())
+	require.NoError(t, err)
+	all, err := c.Operations()
+	require.NoError(t, err)
+	require.NotEmpty(t, all)
+	return all
+}
+
+func TestEveryRouteIsInTheOpenAPIDocumentAndNoOther(t *testing.T) {
+	t.Parallel()
+	inCode, written := map[string]string{}, map[string]string{}
+	for _, r := range routes(t) {
+		inCode[r.name] = rolesOf[r.who]
+	}
+	for _, o := range ofDocument(t) {
+		roles := "open"
+		if len(o.Roles) > 0 {
+			roles = "`" + strings.Join(o.Roles, "`, `") + "`"
+		}
+		require.Equal(t, len(o.Roles) == 0, o.Open, "%s: who is open to all asks for no key", o.Route)
+		written[o.Route] = roles
+	}
+	require.Equal(t, inCode, written)
+}
+
+func TestEveryErrorCodeIsInTheOpenAPIDocumentAndNoOther(t *testing.T) {
+	t.Parallel()
+	var written []string
+	for _, o := range ofDocument(t) {
+		written = append(written, o.Codes...)
+	}
+	slices.Sort(written)
+	// Those of requests that are for no operation are in the text at its head.
+	require.ElementsMatch(t, codes(t), append(slices.Compact(written), "method_not_allowed"))
 }
 
 // codes are the codes of all problem documents: the string in a field named

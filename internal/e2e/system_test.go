@@ -26,6 +26,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"posthorn/internal/config"
+	"posthorn/internal/contract"
+	"posthorn/internal/httpapi"
 	"posthorn/internal/lambdaevent"
 	"posthorn/internal/localaws"
 	"posthorn/internal/localaws/gateway"
@@ -356,6 +358,7 @@ func (s *system) call(method, path string, body any, header ...string) answer {
 
 func request(ctx context.Context, method, url string, body any, header ...string) (answer, error) {
 	var r io.Reader
+	var sent []byte
 	if body != nil {
 		b, ok := body.(string)
 		if !ok {
@@ -365,7 +368,8 @@ func request(ctx context.Context, method, url string, body any, header ...string
 			}
 			b = string(raw)
 		}
-		r = bytes.NewReader([]byte(b))
+		sent = []byte(b)
+		r = bytes.NewReader(sent)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, url, r)
 	if err != nil {
@@ -386,11 +390,26 @@ func request(ctx context.Context, method, url string, body any, header ...string
 	if err != nil {
 		return answer{}, err
 	}
+	if err := asDocumented(contract.Exchange{Request: req, RequestBody: sent, Status: resp.StatusCode, Header: resp.Header, Body: raw}); err != nil {
+		return answer{}, err
+	}
 	a := answer{status: resp.StatusCode, header: resp.Header, body: map[string]any{}}
 	if err := json.Unmarshal(raw, &a.body); err != nil {
 		a.body["text"] = string(raw)
 	}
 	return a, nil
+}
+
+// document is the OpenAPI document, which every call of these tests is held
+// against.
+var document = sync.OnceValues(func() (*contract.Contract, error) { return contract.New(httpapi.OpenAPI()) })
+
+func asDocumented(e contract.Exchange) error {
+	c, err := document()
+	if err != nil {
+		return err
+	}
+	return c.Check(e)
 }
 
 // register makes an endpoint and returns its id.

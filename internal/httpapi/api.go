@@ -117,6 +117,9 @@ func (a *API) routes() {
 	a.route("/health", methods{"GET": open(a.health)})
 	a.route("/ready", methods{"GET": open(a.isReady)})
 	a.route("/metrics", methods{"GET": operate(a.metrics)})
+	a.route("/openapi.json", methods{"GET": open(a.openapi)})
+	a.route("/docs", methods{"GET": open(a.docs)})
+	a.route("/docs/{file}", methods{"GET": open(a.docsFile)})
 	if a.o.TestReceiver {
 		a.route("/test/webhook", methods{"POST": open(a.receiveTest)})
 	}

@@ -76,7 +76,7 @@ func isOpen(method, path string) bool {
 	if path == "/api/v1/session" {
 		return method != "GET"
 	}
-	return slices.Contains([]string{"/health", "/ready", "/docs", "/openapi.json", "/console", "/test/webhook"}, path)
+	return slices.Contains([]string{"/health", "/ready", "/docs", "/docs/{file}", "/openapi.json", "/console", "/test/webhook"}, path)
 }
 
 // unread is a body that nobody may look at.
@@ -434,7 +434,7 @@ func (w *world) furnish(t *testing.T, tenant string) belongings {
 	b := belongings{"webhooks": w.register(t, anyEndpoint, "X-Tenant", tenant)}
 	b["events"] = w.post(t, `{"event_type":"order.created","payload":{"theirs":true}}`, "X-Tenant", tenant)
 	ref := hook.Ref{Tenant: tenant, EventID: b["events"], EndpointID: b["webhooks"]}
-	w.rows[ref] = &hook.Delivery{Ref: ref, EventType: "order.created", Status: hook.Dead, Attempts: 1, First: hook.Attempt{Number: 1}, CreatedAt: start, CompletedAt: start}
+	w.rows[ref] = &hook.Delivery{Ref: ref, EventType: "order.created", Status: hook.Dead, Attempts: 1, First: hook.Attempt{Number: 1, At: start}, CreatedAt: start, CompletedAt: start}
 	b["deliveries"] = ref.ID()
 	d := &hook.DeadLetter{
 		ID: w.newID(hook.DeadLetterPrefix, w.now), Ref: ref, EventType: "order.created", EndpointURL: "https://example.com", FailureReason: "HTTP 500",

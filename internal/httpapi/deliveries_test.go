@@ -80,9 +80,9 @@ func TestAttemptLogHoldsTheNewestTwentyInOrder(t *testing.T) {
 	for _, made := range []int{1, 2, 20, 21, 22, 50} {
 		w := newWorld()
 		ref := w.pending(t)
-		w.rows[ref] = &hook.Delivery{Ref: ref, Status: hook.Retrying, Attempts: made, First: hook.Attempt{Number: 1}}
+		w.rows[ref] = &hook.Delivery{Ref: ref, EventType: "a", Status: hook.Retrying, Attempts: made, First: hook.Attempt{Number: 1, At: start}, CreatedAt: start}
 		for n := 2; n <= made; n++ {
-			w.later[ref] = append(w.later[ref], hook.Attempt{Number: n})
+			w.later[ref] = append(w.later[ref], hook.Attempt{Number: n, At: start})
 		}
 		var numbers []int
 		for _, a := range requireJSON(t, w.do("GET", "/api/v1/deliveries/"+ref.ID(), ""), http.StatusOK)["attempt_log"].([]any) {

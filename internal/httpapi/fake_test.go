@@ -21,12 +21,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"posthorn/internal/contract"
 	"posthorn/internal/hook"
 	"posthorn/internal/ingest"
 	"posthorn/internal/sign"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(held{m}) }
 
 // errFault stands for a store's failure; its text must never reach a caller.
 var errFault = errors.New("injected fault at arn:aws:dynamodb:secret-table")
@@ -141,9 +142,18 @@ func (w *world) do(method, path, body string, headers ...string) *httptest.Respo
 	return w.serve(r)
 }
 
+// serve answers a request, and holds both against the OpenAPI document.
 func (w *world) serve(r *http.Request) *httptest.ResponseRecorder {
+	var asked bytes.Buffer
+	if r.Body != nil {
+		r.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.TeeReader(r.Body, &asked), r.Body}
+	}
 	rec := httptest.NewRecorder()
 	w.api.ServeHTTP(rec, r)
+	hold(contract.Exchange{Request: r, RequestBody: asked.Bytes(), Status: rec.Code, Header: rec.Header(), Body: rec.Body.Bytes()})
 	return rec
 }
 

@@ -15,7 +15,7 @@ func TestPageHoldsAsMuchAsItMay(t *testing.T) {
 	w := newWorld()
 	for n := range 201 {
 		id := testID(hook.EndpointPrefix, start, n)
-		w.eps[id] = &hook.Endpoint{ID: id, Tenant: DefaultTenant}
+		w.eps[id] = &hook.Endpoint{ID: id, Tenant: DefaultTenant, URL: "https://example.com", Filters: []string{"*"}, Status: hook.EndpointActive, CreatedAt: start, UpdatedAt: start}
 	}
 	for _, c := range []struct {
 		query string

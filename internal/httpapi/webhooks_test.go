@@ -356,7 +356,7 @@ func TestLongListOfEndpointsStaysUnderFourMegabytes(t *testing.T) {
 	w := newWorld()
 	for n := range 200 {
 		id := testID(hook.EndpointPrefix, start, n)
-		w.eps[id] = &hook.Endpoint{ID: id, Tenant: DefaultTenant, Description: strings.Repeat("\u0001", 8000)}
+		w.eps[id] = &hook.Endpoint{ID: id, Tenant: DefaultTenant, Description: strings.Repeat("\u0001", 8000), URL: "https://example.com", Filters: []string{"*"}, Status: hook.EndpointActive, CreatedAt: start, UpdatedAt: start}
 	}
 	rec := w.do("GET", "/api/v1/webhooks?limit=200", "")
 	require.LessOrEqual(t, rec.Body.Len(), maxAnswer)
