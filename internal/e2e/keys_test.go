@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"compress/gzip"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -65,6 +67,51 @@ func asking(t *testing.T, story func(t *testing.T, s *system)) {
 			story(t, s)
 		})
 	}
+}
+
+// The console's page and its session come through the gateway, and from any
+// process: the function, or one of its replicas, keeps neither.
+func TestABrowserIsSignedInByAKey(t *testing.T) {
+	t.Parallel()
+	asking(t, func(t *testing.T, s *system) {
+		ask := func(method, path, body string, headers ...string) *http.Response {
+			r, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+			require.NoError(t, err)
+			r.Header.Set("Accept-Encoding", "gzip")
+			if body != "" {
+				r.Header.Set("Content-Type", "application/json")
+			}
+			for i := 0; i < len(headers); i += 2 {
+				r.Header.Set(headers[i], headers[i+1])
+			}
+			resp, err := http.DefaultClient.Do(r)
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, resp.Body.Close()) })
+			return resp
+		}
+		script := ask("GET", "/console/assets/app.js", "")
+		require.Equal(t, http.StatusOK, script.StatusCode)
+		require.Equal(t, "gzip", script.Header.Get("Content-Encoding"))
+		z, err := gzip.NewReader(script.Body)
+		require.NoError(t, err)
+		text, err := io.ReadAll(z)
+		require.NoError(t, err)
+		require.Contains(t, string(text), "X-Posthorn-Console")
+
+		require.Equal(t, http.StatusUnauthorized, ask("GET", "/api/v1/webhooks", "", "X-Posthorn-Console", "1").StatusCode)
+		made := ask("POST", "/api/v1/session", `{"key":"`+s.key+`"}`)
+		require.Equal(t, http.StatusCreated, made.StatusCode)
+		cookies := made.Cookies()
+		require.Len(t, cookies, 1)
+		require.True(t, cookies[0].HttpOnly)
+		cookie := cookies[0].Name + "=" + cookies[0].Value
+		require.Equal(t, http.StatusUnauthorized, ask("GET", "/api/v1/webhooks", "", "Cookie", cookie).StatusCode)
+		require.Equal(t, http.StatusOK, ask("GET", "/api/v1/webhooks", "", "Cookie", cookie, "X-Posthorn-Console", "1").StatusCode)
+		own := ask("POST", "/api/v1/keys", `{"role":"viewer"}`, "Cookie", cookie, "X-Posthorn-Console", "1", "Origin", s.url)
+		require.Equal(t, http.StatusCreated, own.StatusCode)
+		foreign := ask("POST", "/api/v1/keys", `{"role":"viewer"}`, "Cookie", cookie, "X-Posthorn-Console", "1", "Origin", "https://evil.example")
+		require.Equal(t, http.StatusForbidden, foreign.StatusCode)
+	})
 }
 
 var anyEvent = map[string]any{"event_type": "order.created", "payload": map[string]any{"n": 1}}

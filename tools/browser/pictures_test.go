@@ -2,6 +2,8 @@ package browser
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -43,6 +45,7 @@ func seed(t *testing.T, s *server, n int) {
 
 // Every page, light and dark, wide and narrow, for people to look at.
 func TestPictures(t *testing.T) {
+	t.Parallel()
 	s := start(t, "keys")
 	shop, broken := newReceiver(t), newReceiver(t)
 	broken.down.Store(true)
@@ -178,8 +181,30 @@ func shoot(p *page, name string) {
 			p.scheme(scheme)
 			p.until("no line is wider than the page", "document.documentElement.scrollWidth <= innerWidth")
 			p.picture(name + "-" + size.name + "-" + scheme)
+			accessible(p, name+" "+size.name+" "+scheme)
 		}
 	}
 	p.size(1280, 900)
 	p.light()
+}
+
+// accessible asks axe-core, where it is given, what of the page somebody could not
+// see, read or reach.
+func accessible(p *page, name string) {
+	p.t.Helper()
+	if *axe == "" {
+		return
+	}
+	script, err := os.ReadFile(*axe)
+	require.NoError(p.t, err)
+	_, err = evaluate[bool](p, string(script)+"; true")
+	require.NoError(p.t, err)
+	_, err = evaluate[bool](p, `window.found = undefined; axe.run(document, { resultTypes: ['violations'] }).then(r => { window.found = r.violations.flatMap(v => v.nodes.map(n => v.id + ': ' + n.target + ' ' + n.failureSummary)) }); true`)
+	require.NoError(p.t, err)
+	p.until("axe's verdict", "window.found")
+	found, err := evaluate[[]string](p, "window.found")
+	require.NoError(p.t, err)
+	if len(found) > 0 {
+		p.t.Errorf("%s: %s", name, strings.Join(found, "\n"))
+	}
 }

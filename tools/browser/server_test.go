@@ -27,6 +27,7 @@ var (
 	program  = flag.String("posthorn", "../../bin/posthorn", "the program to try")
 	chromium = flag.String("chromium", "chromium", "the browser")
 	pictures = flag.String("pictures", "../../build/screenshots", "where screenshots go")
+	axe      = flag.String("axe", "", "axe-core's axe.min.js, to look at every page's accessibility with it")
 	rows     = flag.Int("rows", 2000, "events that are there already")
 )
 
@@ -88,11 +89,13 @@ func (s *server) call(t *testing.T, method, path string, body any) map[string]an
 }
 
 func (s *server) try(ctx context.Context, method, path string, body any) (answer map[string]any, err error) {
-	b, err := json.Marshal(body)
-	if err != nil {
+	var b bytes.Buffer
+	encode := json.NewEncoder(&b)
+	encode.SetEscapeHTML(false)
+	if err := encode.Encode(body); err != nil {
 		return nil, err
 	}
-	r, err := http.NewRequestWithContext(ctx, method, s.url+path, bytes.NewReader(b))
+	r, err := http.NewRequestWithContext(ctx, method, s.url+path, &b)
 	if err != nil {
 		return nil, err
 	}
@@ -123,8 +126,9 @@ func (s *server) try(ctx context.Context, method, path string, body any) (answer
 // receiver answers 200, or 503 while it is down.
 type receiver struct {
 	*httptest.Server
-	down atomic.Bool
-	got  atomic.Int64
+	down   atomic.Bool
+	answer atomic.Value // what it says, a string
+	got    atomic.Int64
 }
 
 func newReceiver(t *testing.T) *receiver {
@@ -138,7 +142,11 @@ func newReceiver(t *testing.T) *receiver {
 			_, _ = io.WriteString(w, `{"error":"down for maintenance"}`)
 			return
 		}
-		_, _ = io.WriteString(w, `{"received":true}`)
+		said, ok := r.answer.Load().(string)
+		if !ok {
+			said = `{"received":true}`
+		}
+		_, _ = io.WriteString(w, said)
 	}))
 	t.Cleanup(r.Close)
 	return r

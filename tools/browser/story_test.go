@@ -18,6 +18,7 @@ func signIn(p *page, key string) {
 }
 
 func TestTheWholeStory(t *testing.T) {
+	t.Parallel()
 	s := start(t, "keys")
 	shop, broken := newReceiver(t), newReceiver(t)
 	broken.down.Store(true)
@@ -185,13 +186,70 @@ func TestTheWholeStory(t *testing.T) {
 	p.until("nothing to press", "!"+button("New endpoint")+" && !"+button("API keys"))
 
 	// A key that is revoked ends its session.
-	p.click("Sign out")
+	id := strings.Split(viewer, "_")[1]
+	s.call(t, "DELETE", "/api/v1/keys/"+id, nil)
+	p.click("Events")
 	p.sees("Sign in")
+	p.gone("the shop")
+}
+
+// Whatever a producer sends and a receiver answers is text.
+func TestNothingThatIsShownIsMarkup(t *testing.T) {
+	t.Parallel()
+	s := start(t, "off")
+	r := newReceiver(t)
+	evil := `</code><script>document.title='broken'</script><img src=x onerror="document.title='broken'">`
+	r.answer.Store(evil)
+	ep := s.call(t, "POST", "/api/v1/webhooks", map[string]any{"url": r.URL, "events": []string{"*"}, "description": evil, "metadata": map[string]string{"<img src=x onerror=\"alert(1)\">": evil}})["id"].(string)
+	event := s.call(t, "POST", "/api/v1/events", map[string]any{"event_type": "a.b", "payload": map[string]any{evil: evil}})
+	p := open(t, s, "/console/endpoints")
+	p.sees(evil)
+	p.visit("/console/endpoints/" + ep)
+	p.sees(evil, "delivered")
+	p.visit("/console/events/" + event["id"].(string))
+	p.sees(strings.ReplaceAll(evil, `"`, `\"`))
+	p.visit("/console/deliveries/" + event["deliveries"].([]any)[0].(map[string]any)["id"].(string))
+	p.sees(evil, strings.ReplaceAll(evil, `"`, `\"`))
+	p.until("nothing of it runs", "document.title === 'a.b · Posthorn' && !document.querySelector('main img, main script')")
+}
+
+// Every role sees what it may, and no more.
+func TestRolesSeeWhatTheyMay(t *testing.T) {
+	t.Parallel()
+	s := start(t, "keys")
+	p := open(t, s, "/console")
+	for _, c := range []struct {
+		body  map[string]any
+		sees  []string
+		menu  string
+		never string
+	}{
+		{map[string]any{"role": "producer"}, []string{"Send an event", "producer of default"}, "Send an event", "/console/endpoints"},
+		{map[string]any{"role": "metrics"}, []string{"Events accepted", "metrics of default"}, "Overview", "/console/endpoints"},
+		{map[string]any{"role": "viewer"}, []string{"Events accepted", "viewer of default"}, "Overview,Endpoints,Events,Deliveries,Dead letters,Jobs,Event types", "/console/keys"},
+		{map[string]any{"role": "admin", "tenant": "acme"}, []string{"are for keys of the tenant", "admin of acme"}, "Overview,Endpoints,Events,Deliveries,Dead letters,Jobs,Event types,API keys", ""},
+	} {
+		key := s.call(t, "POST", "/api/v1/keys", c.body)["key"].(string)
+		signIn(p, key)
+		p.sees(c.sees...)
+		p.until("the menu "+c.menu, "[...document.querySelectorAll('nav[aria-label=Pages] a')].map(a => a.innerText).join() === "+quote(c.menu))
+		if c.never != "" {
+			p.visit(c.never)
+			p.until("not this", "document.body.innerText.includes('may not look at this') || document.body.innerText.includes('Send an event')")
+		}
+		p.click("Sign out")
+	}
+	// A producer sends, and sees what was sent.
+	signIn(p, s.call(t, "POST", "/api/v1/keys", map[string]any{"role": "producer"})["key"].(string))
+	p.fill("Event type", "order.created")
+	p.click("Send")
+	p.sees("The event is accepted, with 0 deliveries.", "19.90")
 }
 
 // The console's address says what is shown, and a filter that is wrong is refused
 // at its field.
 func TestFiltersAreInTheAddress(t *testing.T) {
+	t.Parallel()
 	s := start(t, "off")
 	r := newReceiver(t)
 	ep := s.call(t, "POST", "/api/v1/webhooks", map[string]any{"url": r.URL, "events": []string{"*"}})["id"].(string)

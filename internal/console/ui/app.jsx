@@ -70,6 +70,7 @@ function App() {
     await remove('/api/v1/session')
     forget()
     forgetEndpoints()
+    go('', { replace: true })
     set(null)
   }} /></Session.Provider>
 }

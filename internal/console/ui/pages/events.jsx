@@ -68,7 +68,8 @@ function Of({ event }) {
 }
 
 export function SendEvent() {
-  const types = useLoad(signal => get('/api/v1/event-types', { signal }).catch(() => null), [])
+  const { role } = useSession()
+  const types = useLoad(signal => role === 'producer' ? null : get('/api/v1/event-types', { signal }), [])
   return <Page title="Send an event" back={{ to: '/events', text: 'Events' }}>
     <div class="sheet"><Form action="Send" fields={['event_type', 'payload', 'id']} onCancel={() => go('/events')} submit={async v => {
       if (!v.payload.trim()) throw new Mistake('payload', 'payload: is required')

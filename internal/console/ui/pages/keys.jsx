@@ -17,7 +17,7 @@ export function Keys() {
       { name: 'Role', cell: k => k.role },
       { name: 'Tenant', cell: k => k.tenant },
       { name: 'Made', cell: k => <Time at={k.created_at} /> },
-      { name: '', class: 'end', cell: k => <button type="button" class="danger" onClick={() => open({ revoke: k })} aria-label={'Revoke ' + k.id}>Revoke</button> },
+      { name: 'Actions', head: <span class="unseen">Actions</span>, class: 'end', cell: k => <button type="button" class="danger" onClick={() => open({ revoke: k })} aria-label={'Revoke ' + k.id}>Revoke</button> },
     ]} />
     {dialog?.make && <Make onClose={() => { close(); pages.reload() }} />}
     {dialog?.revoke && <Dialog title="Revoke the key?" onClose={close}>
