@@ -36,7 +36,7 @@ function Figures() {
     <ul class="tiles">
       <Tile name="Events accepted" value={count(now.events_total)} />
       <Tile name="Delivered" value={count(now.deliveries.delivered)} tone="good" />
-      <Tile name="Attempts that succeeded" value={attempts ? percent(100 * now.attempts.succeeded / attempts) : '–'} note={`${count(now.attempts.failed)} failed`} />
+      <Tile name="Attempts succeeded" value={attempts ? percent(100 * now.attempts.succeeded / attempts) : '–'} note={`${count(now.attempts.failed)} failed`} />
       <Tile name="Waiting" value={count(now.queue.ready + now.queue.delayed + now.queue.in_flight)} note={`oldest ${milliseconds(now.lag_seconds * 1000)}`} />
       <Tile name="Dead letters" value={count(now.dlq.entries)} tone={now.dlq.entries ? 'bad' : ''} to="/dead-letters" />
       <Tile name="Endpoints" value={count(now.endpoints.active)} note={[now.endpoints.paused && `${count(now.endpoints.paused)} paused`, now.endpoints.disabled && `${count(now.endpoints.disabled)} disabled`].filter(Boolean).join(', ') || 'all active'} to="/endpoints" />
