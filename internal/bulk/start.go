@@ -35,13 +35,17 @@ type Store interface {
 	Deliveries(ctx context.Context, refs []hook.Ref) ([]*hook.Delivery, error)
 	ListDeadLetters(ctx context.Context, f hook.DeadLetterFilter, p hook.Page) (entries []*hook.DeadLetter, next string, err error)
 	CountDeadLetters(ctx context.Context, f hook.DeadLetterFilter) (int, error)
+	// DeadLetter reads an entry; hook.ErrNotFound when there is none.
+	DeadLetter(ctx context.Context, tenant, id string) (*hook.DeadLetter, error)
 }
 
 // Redriver sends deliveries again; see package redrive. hook.ErrNotReplayable
 // and hook.ErrNotFound: this one cannot be, and the others may.
 type Redriver interface {
 	Again(ctx context.Context, ref hook.Ref, row *hook.Delivery) error
-	Resend(ctx context.Context, event *hook.Event, endpointIDs []string) error
+	// Resend sends an event to endpoints to which it was not sent again since a
+	// time. failed says to which it could not be sent; after err to none.
+	Resend(ctx context.Context, event *hook.Event, endpointIDs []string, since time.Time) (failed map[string]error, err error)
 	ReplayEntry(ctx context.Context, entry *hook.DeadLetter) (deliveryID string, err error)
 	Release(ctx context.Context, row *hook.Delivery) error
 	Cancel(ctx context.Context, row *hook.Delivery) (cancelled bool, err error)

@@ -79,18 +79,21 @@ func (b *Jobs) work(ctx context.Context, j *hook.Job, c *hook.Control, messageID
 	}
 	before := j.Done
 	for {
-		j.Error = ""
 		p, err := b.page(ctx, j)
-		if err != nil {
+		j.Error = asideError(j)
+		switch {
+		case errors.Is(err, errTooMany):
+			j.Status, j.Error = hook.JobFailed, err.Error()
+		case err != nil:
 			j.Error = "a step failed and is tried again"
 			b.Log.WarnContext(ctx, "job step failed", "job_id", j.ID, "kind", string(j.Kind), "tenant", j.Tenant, "error", err)
-			p.wait = strayDelay
-		}
-		if p.over {
-			j.Status = hook.JobDone
-		}
-		if p.failed != "" {
+			p.wait = backoff(j.Tries)
+		case p.failed != "":
 			j.Status, j.Error = hook.JobFailed, p.failed
+		case p.cutOff != "":
+			j.Status, j.Error = hook.JobCancelled, p.cutOff
+		case p.over:
+			j.Status = hook.JobDone
 		}
 		j.Hop, j.MessageID = c.Hop, messageID
 		if err := b.save(ctx, j); err != nil {
@@ -132,16 +135,31 @@ func (b *Jobs) wholeSeconds(d time.Duration) time.Duration {
 	return whole
 }
 
-// pageOf is what came of a page.
+// page is what came of a page.
 type page struct {
 	over   bool          // there is nothing left to do
 	failed string        // it cannot be done, and why
+	cutOff string        // there is nothing to do any more, and why
 	wait   time.Duration // before the next page
 }
 
-// page does the next page of a job, and moves its cursor. After an error the
-// cursor is where it was: the page is done again.
+// page does the next page of a job, and moves its cursor; once there is none, it
+// tries again what was set aside. After an error the cursor is where it was: the
+// page is done again.
 func (b *Jobs) page(ctx context.Context, j *hook.Job) (page, error) {
+	if j.Rounds > 0 {
+		return b.again(ctx, j)
+	}
+	p, err := b.advance(ctx, j)
+	if err == nil && p.over && len(j.Aside) > 0 {
+		j.Rounds = 1
+		return page{}, nil
+	}
+	return p, err
+}
+
+// advance does the next page of what a job has not come to yet.
+func (b *Jobs) advance(ctx context.Context, j *hook.Job) (page, error) {
 	switch j.Kind {
 	case hook.JobFanOut:
 		return b.fanOut(ctx, j)
@@ -154,6 +172,8 @@ func (b *Jobs) page(ctx context.Context, j *hook.Job) (page, error) {
 	case hook.JobReplay:
 		return b.replay(ctx, j)
 	default:
-		return page{failed: fmt.Sprintf("no such kind of job: %.40q", j.Kind)}, nil
+		return page{failed: unknownKind(j)}, nil
 	}
 }
+
+func unknownKind(j *hook.Job) string { return fmt.Sprintf("no such kind of job: %.40q", j.Kind) }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"posthorn/internal/hook"
@@ -26,12 +25,9 @@ const (
 // fanOut sends an event to the next of its endpoints: those it matched, or, to
 // resend it, those that match now.
 func (b *Jobs) fanOut(ctx context.Context, j *hook.Job) (page, error) {
-	event, err := b.Store.Event(ctx, j.Tenant, j.EventID)
-	if errors.Is(err, hook.ErrNotFound) {
-		return page{failed: "the event is no longer stored"}, nil
-	}
-	if err != nil {
-		return page{}, fmt.Errorf("read event: %w", err)
+	event, p, err := b.event(ctx, j)
+	if event == nil {
+		return p, err
 	}
 	if j.Resend {
 		return b.resend(ctx, j, event)
@@ -48,19 +44,51 @@ func (b *Jobs) fanOut(ctx context.Context, j *hook.Job) (page, error) {
 	if from >= to {
 		return page{over: true}, nil
 	}
-	body := hook.InlineBody(event.Body)
-	out := make([]hook.Outgoing, 0, to-from)
-	for _, id := range targets[from:to] {
-		out = append(out, hook.Outgoing{Message: &hook.Message{Ref: event.Ref(id), EventType: event.Type, CreatedAt: event.CreatedAt, Body: body, Trace: event.Trace}})
+	failed, err := b.sendTo(ctx, j, event, targets[from:to])
+	if err != nil {
+		return page{}, err
 	}
-	for _, s := range b.Queue.Send(ctx, out) {
-		if s.Err != nil {
-			return page{}, fmt.Errorf("send: %w", s.Err)
-		}
+	if err := b.setAside(ctx, j, to-from-len(failed), failed); err != nil {
+		return page{}, err
 	}
 	j.Cursor = strconv.Itoa(to)
-	j.Done += to - from
+	j.Done += to - from - len(failed)
 	return page{over: to == len(targets)}, nil
+}
+
+// event reads the event of a fan_out; nil, with what came of the page, where it
+// is gone or cannot be read.
+func (b *Jobs) event(ctx context.Context, j *hook.Job) (*hook.Event, page, error) {
+	event, err := b.Store.Event(ctx, j.Tenant, j.EventID)
+	if errors.Is(err, hook.ErrNotFound) {
+		return nil, page{failed: "the event is no longer stored"}, nil
+	}
+	if err != nil {
+		return nil, page{}, fmt.Errorf("read event: %w", err)
+	}
+	return event, page{}, nil
+}
+
+// sendTo sends an event to endpoints that it matched. failed says to which it
+// could not be sent.
+func (b *Jobs) sendTo(ctx context.Context, _ *hook.Job, event *hook.Event, endpointIDs []string) (failed map[string]error, err error) {
+	body := hook.InlineBody(event.Body)
+	out := make([]hook.Outgoing, 0, len(endpointIDs))
+	for _, id := range endpointIDs {
+		out = append(out, hook.Outgoing{Message: &hook.Message{Ref: event.Ref(id), EventType: event.Type, CreatedAt: event.CreatedAt, Body: body, Trace: event.Trace}})
+	}
+	failed = map[string]error{}
+	for i, s := range b.Queue.Send(ctx, out) {
+		if s.Err != nil {
+			failed[endpointIDs[i]] = fmt.Errorf("send: %w", s.Err)
+		}
+	}
+	return failed, nil
+}
+
+// resendTo sends an event again to endpoints to which this job has not done so.
+func (b *Jobs) resendTo(ctx context.Context, j *hook.Job, event *hook.Event, endpointIDs []string) (failed map[string]error, err error) {
+	return b.Redriver.Resend(ctx, event, endpointIDs, j.CreatedAt)
 }
 
 // place reads a cursor that counts targets.
@@ -85,29 +113,45 @@ func (b *Jobs) resend(ctx context.Context, j *hook.Job, event *hook.Event) (page
 	if len(ids) == 0 {
 		return page{over: true}, nil
 	}
-	if err := b.Redriver.Resend(ctx, event, ids); err != nil {
+	failed, err := b.resendTo(ctx, j, event, ids)
+	if err != nil {
+		return page{}, err
+	}
+	if err := b.setAside(ctx, j, len(ids)-len(failed), failed); err != nil {
 		return page{}, err
 	}
 	j.Cursor = ids[len(ids)-1]
-	j.Done += len(ids)
+	j.Done += len(ids) - len(failed)
 	return page{over: len(ids) < pageSize}, nil
 }
 
+// rowWork does something with a delivery, and says whether it did.
+type rowWork func(ctx context.Context, row *hook.Delivery) (bool, error)
+
 // resume releases the next of what is held at an endpoint that is active again,
-// until two passes a while apart find nothing. It ends when the endpoint is
+// until two passes a while apart find nothing. It is cut off when the endpoint is
 // paused again, or gone.
 func (b *Jobs) resume(ctx context.Context, j *hook.Job) (page, error) {
+	if p, err := b.resumable(ctx, j); err != nil || p.cutOff != "" {
+		return p, err
+	}
+	return b.held(ctx, j, b.release)
+}
+
+// resumable says whether a resume is cut off.
+func (b *Jobs) resumable(ctx context.Context, j *hook.Job) (page, error) {
 	e, err := b.endpoint(ctx, j)
 	if err != nil {
 		return page{}, err
 	}
 	if e == nil || e.Epoch != j.Epoch {
-		j.Error = "the endpoint was paused, disabled or deleted meanwhile"
-		return page{over: true}, nil
+		return page{cutOff: "the endpoint was paused, disabled or deleted meanwhile"}, nil
 	}
-	return b.held(ctx, j, func(ctx context.Context, row *hook.Delivery) (bool, error) {
-		return row.Status == hook.Held, b.Redriver.Release(ctx, row)
-	})
+	return page{}, nil
+}
+
+func (b *Jobs) release(ctx context.Context, row *hook.Delivery) (bool, error) {
+	return row.Status == hook.Held, b.Redriver.Release(ctx, row)
 }
 
 // cancelHeld ends the next of what is held at an endpoint that was deleted.
@@ -123,19 +167,21 @@ func (b *Jobs) cancelHeld(ctx context.Context, j *hook.Job) (page, error) {
 		}
 		return page{wait: strayDelay}, nil
 	}
-	p, err := b.held(ctx, j, func(ctx context.Context, row *hook.Delivery) (bool, error) {
-		cancelled, err := b.Redriver.Cancel(ctx, row)
-		if cancelled {
-			b.Meter.Ended(hook.Cancelled)
-		}
-		return cancelled, err
-	})
+	p, err := b.held(ctx, j, b.cancel)
 	if err == nil && p.over {
 		if err := b.Store.DeleteEndpointState(ctx, j.Tenant, j.EndpointID); err != nil {
 			return page{}, fmt.Errorf("remove state: %w", err)
 		}
 	}
 	return p, err
+}
+
+func (b *Jobs) cancel(ctx context.Context, row *hook.Delivery) (bool, error) {
+	cancelled, err := b.Redriver.Cancel(ctx, row)
+	if cancelled {
+		b.Meter.Ended(hook.Cancelled)
+	}
+	return cancelled, err
 }
 
 func (b *Jobs) endpoint(ctx context.Context, j *hook.Job) (*hook.Endpoint, error) {
@@ -147,16 +193,16 @@ func (b *Jobs) endpoint(ctx context.Context, j *hook.Job) (*hook.Endpoint, error
 }
 
 // held takes the next page of what is held at an endpoint.
-func (b *Jobs) held(ctx context.Context, j *hook.Job, do func(ctx context.Context, row *hook.Delivery) (bool, error)) (page, error) {
+func (b *Jobs) held(ctx context.Context, j *hook.Job, do rowWork) (page, error) {
 	q := hook.StateQuery{Tenant: j.Tenant, EndpointID: j.EndpointID, Status: hook.Held, After: j.Cursor, Limit: pageSize}
 	if !j.Counted {
 		return b.count(j, func() (int, error) { return b.Store.CountByState(ctx, q) })
 	}
-	done, next, err := b.eachByState(ctx, q, do)
+	done, next, err := b.eachByState(ctx, j, q, do)
+	j.Done += done
 	if err != nil {
 		return page{}, err
 	}
-	j.Done += done
 	j.Total = max(j.Total, j.Done)
 	if done > 0 {
 		j.QuietAt = time.Time{}
@@ -185,25 +231,30 @@ func (b *Jobs) recover(ctx context.Context, j *hook.Job) (page, error) {
 	if !j.Counted {
 		return b.count(j, func() (int, error) { return b.Store.CountByState(ctx, q) })
 	}
-	done, next, err := b.eachByState(ctx, q, func(ctx context.Context, row *hook.Delivery) (bool, error) {
+	done, next, err := b.eachByState(ctx, j, q, b.recovery(j))
+	j.Done += done
+	if err != nil {
+		return page{}, err
+	}
+	j.Cursor = next
+	return page{over: next == ""}, nil
+}
+
+// recovery sends a delivery again that died in the time that the job is for.
+func (b *Jobs) recovery(j *hook.Job) rowWork {
+	return func(ctx context.Context, row *hook.Delivery) (bool, error) {
 		// What died after the job began may do so again and again.
 		if row.Status != hook.Dead || row.CompletedAt.Before(j.Since) || row.CompletedAt.After(j.CreatedAt) {
 			return false, nil
 		}
 		return true, b.Redriver.Again(ctx, row.Ref, row)
-	})
-	if err != nil {
-		return page{}, err
 	}
-	j.Done += done
-	j.Cursor = next
-	return page{over: next == ""}, nil
 }
 
 // eachByState calls do for the deliveries of a page of the index whose rows are
-// still there, several at once. Those that cannot be sent again are passed
-// over.
-func (b *Jobs) eachByState(ctx context.Context, q hook.StateQuery, do func(ctx context.Context, row *hook.Delivery) (bool, error)) (done int, next string, err error) {
+// still there, several at once. Those that cannot be sent again, or are set aside
+// already, are passed over.
+func (b *Jobs) eachByState(ctx context.Context, j *hook.Job, q hook.StateQuery, do rowWork) (done int, next string, err error) {
 	refs, next, err := b.Store.ByState(ctx, q)
 	if err != nil {
 		return 0, "", fmt.Errorf("list what is %s: %w", q.Status, err)
@@ -212,9 +263,9 @@ func (b *Jobs) eachByState(ctx context.Context, q hook.StateQuery, do func(ctx c
 	if err != nil {
 		return 0, "", fmt.Errorf("read rows: %w", err)
 	}
-	rows = slices.DeleteFunc(rows, func(row *hook.Delivery) bool { return row == nil })
-	done, err = each(rows, func(row *hook.Delivery) (bool, error) { return do(ctx, row) })
-	return done, next, err
+	rows = slices.DeleteFunc(rows, func(row *hook.Delivery) bool { return row == nil || slices.Contains(j.Aside, row.ID()) })
+	done, failed := each(b.Log, rows, func(row *hook.Delivery) string { return row.ID() }, func(row *hook.Delivery) (bool, error) { return do(ctx, row) })
+	return done, next, b.setAside(ctx, j, done, failed)
 }
 
 // replay sends the next dead letters again that the filter lets through, newest
@@ -234,7 +285,7 @@ func (b *Jobs) replay(ctx context.Context, j *hook.Job) (page, error) {
 		size = max(1, min(size, int(j.Rate)))
 	}
 	if j.Limit > 0 {
-		size = min(size, j.Limit-j.Done)
+		size = min(size, j.Limit-j.Done-len(j.Aside))
 	}
 	if size <= 0 {
 		return page{over: true}, nil
@@ -243,23 +294,28 @@ func (b *Jobs) replay(ctx context.Context, j *hook.Job) (page, error) {
 	if err != nil {
 		return page{}, fmt.Errorf("list dead letters: %w", err)
 	}
-	done, err := each(entries, func(e *hook.DeadLetter) (bool, error) {
-		if e.CreatedAt.After(j.CreatedAt) {
-			return false, nil // it died after the job began
-		}
-		_, err := b.Redriver.ReplayEntry(ctx, e)
-		return true, err
+	done, failed := each(b.Log, entries, func(e *hook.DeadLetter) string { return e.ID }, func(e *hook.DeadLetter) (bool, error) {
+		return b.replayOne(ctx, j, e)
 	})
-	if err != nil {
+	j.Done += done
+	if err := b.setAside(ctx, j, done, failed); err != nil {
 		return page{}, err
 	}
-	j.Done += done
 	j.Cursor = next
-	p := page{over: next == "" || j.Limit > 0 && j.Done >= j.Limit}
+	p := page{over: next == "" || j.Limit > 0 && j.Done+len(j.Aside) >= j.Limit}
 	if j.Rate > 0 && done > 0 {
 		p.wait = time.Duration(float64(done) / j.Rate * float64(time.Second))
 	}
 	return p, nil
+}
+
+// replayOne sends a dead letter again that was there when the job began.
+func (b *Jobs) replayOne(ctx context.Context, j *hook.Job, e *hook.DeadLetter) (bool, error) {
+	if e.CreatedAt.After(j.CreatedAt) {
+		return false, nil
+	}
+	_, err := b.Redriver.ReplayEntry(ctx, e)
+	return true, err
 }
 
 // count is the first page of a job: it finds out how much there is to do, and
@@ -271,34 +327,4 @@ func (b *Jobs) count(j *hook.Job, count func() (int, error)) (page, error) {
 	}
 	j.Total, j.Counted = n, true
 	return page{}, nil
-}
-
-// each calls do for every item, some at a time, and counts those it did. Items
-// that are gone, or cannot be sent again, are passed over; any other error is
-// returned once all are done.
-func each[T any](items []T, do func(item T) (bool, error)) (done int, err error) {
-	var (
-		mu   sync.Mutex
-		errs []error
-		wg   sync.WaitGroup
-	)
-	places := make(chan struct{}, together)
-	for _, item := range items {
-		places <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-places }()
-			did, err := do(item)
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err == nil && did:
-				done++
-			case errors.Is(err, hook.ErrNotReplayable), errors.Is(err, hook.ErrNotFound), err == nil:
-			default:
-				errs = append(errs, err)
-			}
-		})
-	}
-	wg.Wait()
-	return done, errors.Join(errs...)
 }

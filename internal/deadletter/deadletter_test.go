@@ -34,6 +34,7 @@ type fault int
 const (
 	fails      fault = iota + 1 // nothing was done
 	answerLost                  // done, but the caller is told that it failed
+	panics                      // it panics
 )
 
 // world is the store and both queues, in memory, with faults on order.
@@ -76,6 +77,9 @@ func newWorld(t *testing.T) *world {
 func (w *world) trip(op string) fault {
 	f := w.faults[op]
 	delete(w.faults, op)
+	if f == panics {
+		panic("on order: " + op)
+	}
 	return f
 }
 
@@ -525,5 +529,30 @@ func TestAMessageOfAJobIsNotLostToAFault(t *testing.T) {
 			require.NotEmpty(t, w.controls, "%s %d", op, f)
 			require.Empty(t, w.dead)
 		}
+	}
+}
+
+// A panic over one message is a failure of that one: the others are swept, and it
+// is with the next sweep.
+func TestAPanicOverOneMessageLeavesTheOthersToBeSwept(t *testing.T) {
+	t.Parallel()
+	for _, op := range []string{"read", "extend", "save", "send"} {
+		w := newWorld(t)
+		w.row = row(hook.Dead, 0, 0, "m")
+		w.row.CreatedAt = noon.Add(-40 * day)
+		m := message(0, 0, 0)
+		if op == "send" { // undecided: it goes back
+			w.row = row(hook.Retrying, 0, 0, "m")
+		}
+		w.bury("m", m)
+		w.dead = append(w.dead, hook.Received{MessageID: "bad", ReceiptHandle: "bad", SentAt: noon, Raw: "hello"})
+		w.faults[op] = panics
+		got := w.sweep()
+		require.Equal(t, 1, got.Failed, op)
+		require.Equal(t, 1, got.Buried, op)
+		require.Len(t, w.dead, 1, op)
+		got = w.sweep()
+		require.Equal(t, 1, got.Buried+got.SentBack, op)
+		require.Empty(t, w.dead, op)
 	}
 }

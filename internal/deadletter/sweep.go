@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"strconv"
 	"sync"
 	"time"
@@ -159,7 +160,7 @@ func (s *Sweeper) sweepBatch(ctx context.Context, batch []hook.Received, sum *Re
 	var wg sync.WaitGroup
 	for _, r := range batch {
 		wg.Go(func() {
-			one, tenant, err := s.sweepOne(ctx, r)
+			one, tenant, err := s.guarded(ctx, r)
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -183,6 +184,18 @@ func (s *Sweeper) sweepBatch(ctx context.Context, batch []hook.Received, sum *Re
 	if err := errors.Join(s.Queues.DeleteDead(ctx, done)...); err != nil {
 		s.Log.WarnContext(ctx, "swept messages not deleted", "error", err)
 	}
+}
+
+// guarded is sweepOne for one of several: a panic is a failure of that message,
+// which stays until the next sweep.
+func (s *Sweeper) guarded(ctx context.Context, r hook.Received) (one Result, tenant string, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.Log.ErrorContext(ctx, "sweep panicked", "message_id", r.MessageID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = fmt.Errorf("sweep %s: panic: %v", r.MessageID, p)
+		}
+	}()
+	return s.sweepOne(ctx, r)
 }
 
 // sweepOne handles one message and says, as a count of one, what it did, and to

@@ -21,45 +21,55 @@ type gate struct {
 	err    error     // they could not be asked
 }
 
-// admit asks the breakers and rate limits for all those jobs that are to be
-// posted. Those of one endpoint are asked for together: a batch takes one
+// admit asks the breakers and rate limits for those jobs that are to be posted,
+// by endpoint. Those of one endpoint are asked for together: a batch takes one
 // write, however many of its messages are of one endpoint.
-func (b *batch) admit(ctx context.Context, jobs []*job) {
-	now := b.Now()
-	groups := make(map[string][]*job, 1)
-	for _, j := range jobs {
-		if v, _ := Decide(j.row, j.message, j.received.MessageID, j.endpoint, now); v == Post {
-			groups[j.endpoint.ID] = append(groups[j.endpoint.ID], j)
-		}
-	}
+func (b *batch) admit(ctx context.Context, posts map[string][]*job, now time.Time) {
 	var wg sync.WaitGroup
-	for _, group := range groups {
-		wg.Go(func() { b.admitEndpoint(ctx, group, now) })
+	for _, group := range posts {
+		wg.Go(func() {
+			err := b.guard(ctx, "admission", func() error {
+				b.admitEndpoint(ctx, group, now)
+				return nil
+			}, "endpoint_id", group[0].endpoint.ID)
+			if err != nil {
+				refuse(group, err)
+			}
+		})
 	}
 	wg.Wait()
 }
 
-// admitEndpoint asks for the jobs of one endpoint.
+// admitEndpoint asks for the jobs of one endpoint. Everybody's limit comes
+// first, so that the endpoint's own slots are none before that one's: then a
+// post is made at the very slot of its endpoint, and the endpoint's rate is
+// kept exactly, whatever everybody's limit has it wait for.
 func (b *batch) admitEndpoint(ctx context.Context, group []*job, now time.Time) {
-	group = b.throughBreaker(ctx, group, now)
-	e := group0(group)
-	if e == nil {
+	var asking []*job
+	for _, j := range b.throughBreaker(ctx, group, now) {
+		if !j.hasSlot(now) {
+			asking = append(asking, j)
+		}
+	}
+	if len(asking) == 0 {
 		return
 	}
-	if e.RateLimit > 0 {
-		b.throughLimit(ctx, group, now, e.Tenant, e.ID, e.RateLimit)
-	}
+	from := now
 	if b.Egress > 0 {
-		b.throughLimit(ctx, group, now, "", "", b.Egress)
+		if from = b.reserve(ctx, asking, "", "", b.Egress, now); from.IsZero() {
+			return
+		}
+	}
+	if e := asking[0].endpoint; e.RateLimit > 0 {
+		b.reserve(ctx, asking, e.Tenant, e.ID, e.RateLimit, from)
 	}
 }
 
-// group0 is the endpoint of a group, nil when it is empty.
-func group0(group []*job) *hook.Endpoint {
-	if len(group) == 0 {
-		return nil
+// refuse puts jobs off for a trouble of ours.
+func refuse(group []*job, err error) {
+	for _, j := range group {
+		j.gate.err = err
 	}
-	return group[0].endpoint
 }
 
 // probeLease is how long after a probe's own timeout it counts as lost.
@@ -86,9 +96,7 @@ func (b *batch) throughBreaker(ctx context.Context, group []*job, now time.Time)
 			return group[:1]
 		}
 		if err != nil && !errors.Is(err, hook.ErrConflict) {
-			for _, j := range group {
-				j.gate.err = err
-			}
+			refuse(group, err)
 			return nil
 		}
 	case breaker.Wait:
@@ -118,27 +126,35 @@ func (j *job) hasSlot(now time.Time) bool {
 	return j.message.Slot && j.received.ReceiveCount == 1 && now.Sub(j.message.NotBefore) < slotGrace
 }
 
-// throughLimit reserves slots for those jobs that have none, and makes those
-// wait whose slot is still to come.
-func (b *batch) throughLimit(ctx context.Context, group []*job, now time.Time, tenant, id string, rate float64) {
-	var asking []*job
-	for _, j := range group {
-		if j.gate.err == nil && !j.hasSlot(now) {
-			asking = append(asking, j)
-		}
+// slot is the moment of the slot that the job has in the rate limits, reserved
+// now or before.
+func (j *job) slot(now time.Time) (at time.Time, ok bool) {
+	switch {
+	case j.gate.slot:
+		return j.gate.until, true
+	case j.hasSlot(now):
+		return j.message.NotBefore, true
+	default:
+		return time.Time{}, false
 	}
-	if len(asking) == 0 {
-		return
-	}
+}
+
+// reserve reserves a slot of a limit for each of the jobs, none before a moment,
+// and has them wait for it. It returns the first of them; the zero time where
+// none could be reserved.
+func (b *batch) reserve(ctx context.Context, asking []*job, tenant, id string, rate float64, from time.Time) (first time.Time) {
 	limit := ratelimit.PerSecond(rate)
-	begin, err := b.Endpoints.ReserveSlots(ctx, tenant, id, len(asking), limit.Interval(), now)
-	for i, at := range limit.Slots(begin, now, len(asking)) {
-		j := asking[i]
-		switch {
-		case err != nil:
-			j.gate.err = fmt.Errorf("reserve a slot: %w", err)
-		case at.After(j.gate.until):
-			j.gate.until, j.gate.slot, j.gate.reason = at, true, "rate_limit"
-		}
+	begin, err := b.Endpoints.ReserveSlots(ctx, tenant, id, len(asking), limit.Interval(), from)
+	if err != nil {
+		refuse(asking, fmt.Errorf("reserve a slot: %w", err))
+		return time.Time{}
 	}
+	slots := limit.Slots(begin, from, len(asking))
+	for i, j := range asking {
+		if slots[i].After(j.gate.until) {
+			j.gate.until, j.gate.reason = slots[i], "rate_limit"
+		}
+		j.gate.slot = true
+	}
+	return slots[0]
 }

@@ -26,26 +26,29 @@ type Plan struct {
 
 // Apply returns the write that records attempt a, made for carrier c, on top
 // of row (nil: there is none yet). ok is false when nothing is to be written:
-// the delivery is over, or goes on in a later generation.
+// the attempt is recorded already, the delivery is over, or it goes on in a
+// later generation.
 //
 // A success of the same generation overrides a death and takes its dead letter
 // along; a failure never overwrites a final state. An attempt of a message
 // that is no longer current counts, but changes nothing else unless it
-// succeeded. Where two messages record at once and the answer to a write is
-// lost, an attempt may be counted twice: the row names the last one only.
+// succeeded.
 func Apply(row *hook.Delivery, c Carrier, a hook.Attempt, p Plan, keep Limits) (w hook.DeliveryWrite, ok bool) {
 	m, success := c.Message, a.Outcome == hook.OutcomeSuccess
+	if row != nil && row.Recorded(a.ID) { // the answer was lost, and another message has recorded since
+		return hook.DeliveryWrite{}, false
+	}
 	if row != nil && row.Gen == m.Gen && row.Status.Final() && (row.Status != hook.Dead || !success) {
 		return hook.DeliveryWrite{}, false
 	}
 	if row != nil && row.Gen > m.Gen {
 		return hook.DeliveryWrite{}, false
 	}
-	next := advance(row, m, keep)
+	next := advance(row, m, a.At, keep)
 	current := row == nil || Current(row, m, c.MessageID)
 	next.Attempts++
 	next.GenAttempts++
-	next.LastAttemptID = a.ID
+	next.Attempted(a.ID)
 	a.Number = next.Attempts
 	if a.Number == 1 {
 		next.First = a
@@ -91,11 +94,11 @@ func unhold(row, next *hook.Delivery, now time.Time, keep Limits) bool {
 // Suspend returns the write that holds the delivery while its endpoint is not
 // active; ok is false when it is over already or goes on without this message.
 // What is held does not expire.
-func Suspend(row *hook.Delivery, c Carrier, endpoint *hook.Endpoint, keep Limits) (w hook.DeliveryWrite, ok bool) {
+func Suspend(row *hook.Delivery, c Carrier, endpoint *hook.Endpoint, now time.Time, keep Limits) (w hook.DeliveryWrite, ok bool) {
 	if row != nil && !Current(row, c.Message, c.MessageID) {
 		return hook.DeliveryWrite{}, false
 	}
-	next := advance(row, c.Message, keep)
+	next := advance(row, c.Message, now, keep)
 	w = hook.DeliveryWrite{Delivery: next, Hold: &hook.Hold{
 		Epoch: endpoint.Epoch, Again: row != nil && row.Status == hook.Held,
 	}}
@@ -114,7 +117,7 @@ func End(row *hook.Delivery, c Carrier, status hook.Status, reason string, now t
 	if row != nil && !Current(row, c.Message, c.MessageID) {
 		return hook.DeliveryWrite{}, false
 	}
-	next := advance(row, c.Message, keep)
+	next := advance(row, c.Message, now, keep)
 	w = hook.DeliveryWrite{Delivery: next}
 	if next.DeadLetterID != "" { // of an earlier generation
 		w.DropDeadLetter, next.DeadLetterID = next.DeadLetterID, ""
@@ -129,20 +132,18 @@ func End(row *hook.Delivery, c Carrier, status hook.Status, reason string, now t
 }
 
 // advance copies the row, or starts one, at its next revision and in the
-// message's generation.
-func advance(row *hook.Delivery, m *hook.Message, keep Limits) *hook.Delivery {
-	if row == nil {
-		return &hook.Delivery{
-			Ref: m.Ref, EventType: m.EventType, CreatedAt: m.CreatedAt, Gen: m.Gen, Rev: 1,
-			ExpiresAt: m.CreatedAt.Add(keep.Retention),
-		}
+// message's generation. Who sent the message of a new generation did not get as
+// far as saying so in the row: it says so from now on.
+func advance(row *hook.Delivery, m *hook.Message, now time.Time, keep Limits) *hook.Delivery {
+	next := &hook.Delivery{Ref: m.Ref, EventType: m.EventType, CreatedAt: m.CreatedAt, ExpiresAt: m.CreatedAt.Add(keep.Retention)}
+	if row != nil {
+		*next = *row
 	}
-	next := *row
 	next.Rev++
-	if m.Gen > row.Gen {
-		next.Gen, next.GenAttempts = m.Gen, 0
+	if m.Gen > next.Gen {
+		next.Gen, next.GenAttempts, next.RequeuedAt = m.Gen, 0, now.UTC().Truncate(time.Millisecond)
 	}
-	return &next
+	return next
 }
 
 func carry(d *hook.Delivery, c Carrier) {

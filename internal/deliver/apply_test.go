@@ -1,6 +1,7 @@
 package deliver_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -119,15 +120,59 @@ func TestAScheduleMayOutlastTheRetention(t *testing.T) {
 	long := deliver.Plan{MaxAttempts: 19, Delay: func(n int) time.Duration { return min(30*time.Second<<(n-1), 8*time.Hour) }}
 	var row *hook.Delivery
 	now := noon
-	for range 19 {
+	for n := range 19 {
 		require.True(t, row == nil || row.ExpiresAt.After(now), "the row is gone")
 		a := attempt(hook.OutcomeHTTPError)
-		a.At = now
+		a.ID, a.At = fmt.Sprint(n), now
 		w, ok := deliver.Apply(row, carrier(0, 0, "m"), a, long, short)
 		require.True(t, ok)
 		row, now = w.Delivery, w.Delivery.NextAttemptAt
 	}
 	require.Equal(t, hook.Dead, row.Status)
+}
+
+// Two messages record at once: the answer to the first one's write is lost, the
+// second one writes, and the first tries again.
+func TestAnAttemptIsCountedOnceWhateverIsRecordedInBetween(t *testing.T) {
+	t.Parallel()
+	try := func(id string) hook.Attempt {
+		a := attempt(hook.OutcomeHTTPError)
+		a.ID = id
+		return a
+	}
+	w, ok := deliver.Apply(nil, carrier(0, 1, "m"), try("lost"), plan(9), keep)
+	require.True(t, ok)
+	row := w.Delivery
+	for n := range 3 {
+		w, ok = deliver.Apply(row, carrier(0, 0, "stale"), try(fmt.Sprint(n)), plan(9), keep)
+		require.True(t, ok)
+		row = w.Delivery
+		_, ok = deliver.Apply(row, carrier(0, 1, "m"), try("lost"), plan(9), keep)
+		require.False(t, ok, "it is recorded already")
+	}
+	require.Equal(t, 4, row.Attempts)
+	require.Equal(t, []string{"1", "0", "lost"}, row.EarlierAttemptIDs)
+}
+
+// A message whose generation the row does not know yet says when that began:
+// what sends again in steps asks for it.
+func TestARecordOfANewGenerationSaysWhenItWasSentAgain(t *testing.T) {
+	t.Parallel()
+	old := &hook.Delivery{Status: hook.Dead, Gen: 0, MessageID: "x", Rev: 7, Attempts: 4, GenAttempts: 4, CreatedAt: noon.Add(-time.Hour)}
+	for _, row := range []*hook.Delivery{nil, old} {
+		w, ok := deliver.Apply(row, carrier(1, 0, "m"), attempt(hook.OutcomeSuccess), plan(5), keep)
+		require.True(t, ok)
+		require.Equal(t, noon, w.Delivery.RequeuedAt)
+		w, ok = deliver.Suspend(row, carrier(1, 0, "m"), &hook.Endpoint{}, noon, keep)
+		require.True(t, ok)
+		require.Equal(t, noon, w.Delivery.RequeuedAt)
+		w, ok = deliver.End(row, carrier(1, 0, "m"), hook.Dead, "", noon, keep)
+		require.True(t, ok)
+		require.Equal(t, noon, w.Delivery.RequeuedAt)
+	}
+	w, ok := deliver.Apply(nil, carrier(0, 0, "m"), attempt(hook.OutcomeSuccess), plan(5), keep)
+	require.True(t, ok)
+	require.Zero(t, w.Delivery.RequeuedAt, "it was never sent again")
 }
 
 func TestEnd(t *testing.T) {

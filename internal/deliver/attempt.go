@@ -3,6 +3,7 @@ package deliver
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -15,50 +16,71 @@ import (
 
 // attempt posts, records, and settles. It calls free once the post has ended.
 func (b *batch) attempt(ctx context.Context, j *job, body []byte, trace string, open opened, free func()) (done bool) {
-	a := hook.Attempt{ID: b.NewID(), At: b.Now()}
+	a, result, made := b.post(ctx, j, body, trace, open, free)
+	if !made {
+		return b.deferral(ctx, j)
+	}
+	if ctx.Err() != nil && result.Outcome != hook.OutcomeSuccess {
+		return false // we were stopped, not the endpoint: the message comes back by itself
+	}
+	b.Meter.Attempt(a.Outcome, a.Duration)
+	b.saw(j, a.At.Add(a.Duration), a.Outcome != hook.OutcomeSuccess)
+
+	plan := b.plan(j, result)
+	w, written, err := b.record(ctx, j, func(row *hook.Delivery) (hook.DeliveryWrite, bool) {
+		return Apply(row, j.carrier(), a, plan, b.Keep)
+	})
+	b.logAttempt(ctx, j, a, w, written, err)
+	if result.StatusCode == http.StatusGone {
+		return b.gone(ctx, j, a.Error, err)
+	}
+	if err != nil {
+		// What happened is not on record: the delivery is tried again, and no
+		// attempt is used up.
+		return b.deferral(ctx, j)
+	}
+	return b.settle(ctx, j)
+}
+
+// post makes the request of an attempt, unless the invocation could end before
+// it does, and calls free, whatever happens.
+func (b *batch) post(ctx context.Context, j *job, body []byte, trace string, open opened, free func()) (a hook.Attempt, result post.Result, made bool) {
+	defer free()
+	if b.tooLate(ctx, j.endpoint.Timeout) {
+		return hook.Attempt{}, post.Result{}, false
+	}
+	a = hook.Attempt{ID: b.NewID(), At: b.Now()}
 	number := 1
 	if j.row != nil {
 		number = j.row.Attempts + 1
 	}
-	result := b.post(ctx, free, post.Request{
+	result = b.Poster.Post(ctx, post.Request{
 		URL:     j.endpoint.URL,
 		Header:  b.header(j, open, trace, a.At, number, body),
 		Body:    body,
 		Timeout: j.endpoint.Timeout,
 	})
-	if ctx.Err() != nil && result.Outcome != hook.OutcomeSuccess {
-		return false // we were stopped, not the endpoint: the message comes back by itself
-	}
 	a.Duration, a.Outcome, a.StatusCode = result.Duration, result.Outcome, result.StatusCode
 	a.Error, a.ResponseBody = result.Reason, result.ResponseBody
-	b.Meter.Attempt(a.Outcome, a.Duration)
-	b.saw(j, a.At.Add(a.Duration), a.Outcome != hook.OutcomeSuccess)
-
-	plan := b.plan(j, result)
-	if result.StatusCode == http.StatusGone {
-		if err := b.disable(ctx, j.endpoint, a.Error); err != nil {
-			b.Log.WarnContext(ctx, "endpoint not disabled", "endpoint_id", j.endpoint.ID, "error", err)
-		}
-	}
-	w, written, err := b.record(ctx, j, func(row *hook.Delivery) (hook.DeliveryWrite, bool) {
-		return Apply(row, j.carrier(), a, plan, b.Keep)
-	})
-	b.logAttempt(ctx, j, a, w, err)
-	switch {
-	case err != nil:
-		// What happened is not on record: the delivery is tried again, and no
-		// attempt is used up.
-		return b.deferral(ctx, j)
-	case !written:
-		return b.overtaken(ctx, j)
-	}
-	return b.settle(ctx, j, w.Delivery)
+	return a, result, true
 }
 
-// post makes the request and calls free, whatever happens.
-func (d *Deliverer) post(ctx context.Context, free func(), r post.Request) post.Result {
-	defer free()
-	return d.Poster.Post(ctx, r)
+// gone ends a delivery whose endpoint has answered that it is gone, and disables
+// the endpoint: once the death is on record, or on its way with a copy, which
+// would be held otherwise.
+func (b *batch) gone(ctx context.Context, j *job, reason string, unrecorded error) (done bool) {
+	if unrecorded != nil {
+		m := *j.message
+		m.Gone = true
+		j.message = &m
+		if !b.deferral(ctx, j) {
+			return false // the next answer disables it
+		}
+	}
+	if err := b.disable(ctx, j.endpoint, reason); err != nil {
+		b.Log.WarnContext(ctx, "endpoint not disabled", "endpoint_id", j.endpoint.ID, "error", err)
+	}
+	return unrecorded != nil || b.settle(ctx, j)
 }
 
 // plan is the retry policy for the job's delivery after an answer. Its delays
@@ -114,7 +136,7 @@ func (d *Deliverer) record(ctx context.Context, j *job, change func(row *hook.De
 		if w, ok = change(j.row); !ok {
 			return w, false, nil
 		}
-		if err = d.Rows.SaveDelivery(ctx, w); err == nil {
+		if err = d.save(ctx, j.row, w); err == nil {
 			j.row = w.Delivery
 			if w.Delivery.Status.Final() || w.Hold != nil && !w.Hold.Again {
 				d.Meter.Ended(w.Delivery.Status)
@@ -124,10 +146,8 @@ func (d *Deliverer) record(ctx context.Context, j *job, change func(row *hook.De
 		if errors.Is(err, hook.ErrNotHeld) || errors.Is(err, hook.ErrEventGone) {
 			return w, false, err
 		}
-		if errors.Is(err, hook.ErrConflict) {
-			if d.reread(ctx, j) {
-				continue
-			}
+		if errors.Is(err, hook.ErrConflict) && d.reread(ctx, j) {
+			continue
 		}
 		if !d.pause(ctx, time.Duration(50<<try)*time.Millisecond) {
 			break
@@ -136,6 +156,31 @@ func (d *Deliverer) record(ctx context.Context, j *job, change func(row *hook.De
 		// and SaveDelivery recognises it.
 	}
 	return w, false, err
+}
+
+// save makes a write, after making sure that the event, which holds the payload,
+// lives as long as the delivery may need it: as long as its row, where that is
+// longer than events live by themselves.
+func (d *Deliverer) save(ctx context.Context, row *hook.Delivery, w hook.DeliveryWrite) error {
+	next := w.Delivery
+	needed := next.Status == hook.Retrying || next.Status == hook.Dead
+	if longer := next.ExpiresAt.After(next.CreatedAt.Add(d.Keep.Retention)); needed && longer && (row == nil || next.ExpiresAt.After(row.ExpiresAt)) {
+		if err := d.Events.ExtendEvent(ctx, next.Tenant, next.EventID, next.ExpiresAt); err != nil {
+			return fmt.Errorf("extend event: %w", err)
+		}
+	}
+	return d.Rows.SaveDelivery(ctx, w)
+}
+
+// reread brings the job's row up to date; false when it cannot be read.
+func (d *Deliverer) reread(ctx context.Context, j *job) bool {
+	rows, err := d.Rows.Deliveries(ctx, []hook.Ref{j.message.Ref})
+	if err != nil {
+		d.Log.WarnContext(ctx, "row not read", "delivery_id", j.message.ID(), "error", err)
+		return false
+	}
+	j.row = rows[0]
+	return true
 }
 
 // pause waits, jittered; false when ctx ended first.
@@ -151,7 +196,7 @@ func (d *Deliverer) pause(ctx context.Context, at time.Duration) bool {
 }
 
 // logAttempt writes the one wide line of an attempt.
-func (d *Deliverer) logAttempt(ctx context.Context, j *job, a hook.Attempt, w hook.DeliveryWrite, err error) {
+func (d *Deliverer) logAttempt(ctx context.Context, j *job, a hook.Attempt, w hook.DeliveryWrite, written bool, err error) {
 	level := slog.LevelInfo
 	attrs := make([]slog.Attr, 0, 20)
 	attrs = append(attrs,
@@ -163,7 +208,7 @@ func (d *Deliverer) logAttempt(ctx context.Context, j *job, a hook.Attempt, w ho
 	if a.Error != "" {
 		attrs = append(attrs, slog.String("failure_reason", a.Error))
 	}
-	if next := w.Delivery; next != nil && err == nil {
+	if next := w.Delivery; written {
 		if next.Status == hook.Dead {
 			level = slog.LevelWarn
 		}

@@ -14,13 +14,14 @@ const (
 	Post   Verdict = iota // try the delivery
 	Drop                  // acknowledge: another message carries the delivery, or it is over
 	Cancel                // the endpoint is gone: record that, then acknowledge
+	Finish                // the endpoint has answered that it is gone, and that is not on record: record the death
 	Hold                  // the endpoint is paused or disabled: record that, then acknowledge
 	Wait                  // too early: send it on its way again
 	Bury                  // recorded as dead by this very message: it still has to reach the dead-letter queue
 )
 
 func (v Verdict) String() string {
-	return [...]string{"post", "drop", "cancel", "hold", "wait", "bury"}[v]
+	return [...]string{"post", "drop", "cancel", "finish", "hold", "wait", "bury"}[v]
 }
 
 // earlySlack is how much earlier than planned a message may come and still be
@@ -42,6 +43,9 @@ func Decide(row *hook.Delivery, m *hook.Message, messageID string, endpoint *hoo
 	}
 	if endpoint == nil {
 		return Cancel, time.Time{}
+	}
+	if m.Gone {
+		return Finish, time.Time{}
 	}
 	if endpoint.Status != hook.EndpointActive {
 		return Hold, time.Time{}

@@ -26,6 +26,7 @@ func TestDecide(t *testing.T) {
 		gen, hop int
 		notYet   time.Duration
 		gone     bool
+		said     bool // the endpoint has answered that it is gone
 		paused   bool
 		want     deliver.Verdict
 	}{
@@ -54,6 +55,10 @@ func TestDecide(t *testing.T) {
 		"queued again, another message of the gen: drop":      {row: row(hook.Queued, 1, 0, "x"), gen: 1, want: deliver.Drop},
 		"held at this hop: drop":                              {row: row(hook.Held, 0, 0, "m"), want: deliver.Drop},
 		"held, released by a later hop: post":                 {row: row(hook.Held, 0, 0, "x"), hop: 1, want: deliver.Post},
+		"answered that it is gone: finish":                    {said: true, want: deliver.Finish},
+		"answered that it is gone, and disabled: finish":      {said: true, paused: true, want: deliver.Finish},
+		"answered that it is gone, and deleted: cancel":       {said: true, gone: true, want: deliver.Cancel},
+		"answered that it is gone, over already: drop":        {said: true, row: row(hook.Dead, 0, 4, "x"), want: deliver.Drop},
 		"no row, endpoint paused: hold":                       {paused: true, want: deliver.Hold},
 		"no row, too early, endpoint paused: hold":            {paused: true, notYet: time.Minute, want: deliver.Hold},
 		"retrying, endpoint paused: hold":                     {row: row(hook.Retrying, 0, 0, "m"), paused: true, want: deliver.Hold},
@@ -70,7 +75,7 @@ func TestDecide(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			m := &hook.Message{Gen: c.gen, Hop: c.hop}
+			m := &hook.Message{Gen: c.gen, Hop: c.hop, Gone: c.said}
 			if c.notYet > 0 {
 				m.NotBefore = noon.Add(c.notYet)
 			}

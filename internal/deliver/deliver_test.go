@@ -249,6 +249,30 @@ func TestAnExpiredEventEndsDead(t *testing.T) {
 	})
 }
 
+// A delivery that was sent again late, or whose policy is longer than events are
+// kept, finds its payload at its last attempt.
+func TestAnEventLivesAsLongAsItsDeliveryIsTried(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, fails503)
+		start := time.Now()
+		w.d.Keep.Retention = time.Hour
+		w.event.ExpiresAt = start.Add(time.Hour)
+		w.d.Policies = &retry.Policies{Default: retry.Policy{InitialDelay: 3 * time.Hour, MaxDelay: 3 * time.Hour, Multiplier: 1, MaxAttempts: 4}}
+		w.fault("extend", 0, fails)
+		w.run(w.message())
+		require.Equal(t, hook.Dead, w.row().Status)
+		require.Len(t, w.attempts, 4)
+		require.Equal(t, "HTTP 503: Service Unavailable", w.row().FailureReason)
+		require.Equal(t, w.row().ExpiresAt, w.event.ExpiresAt)
+		require.Equal(t, 9*time.Hour, w.row().CompletedAt.Sub(start).Round(time.Hour))
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, fails503, ok200)
+		w.run(w.message())
+		require.Zero(t, w.calls["extend"], "one that is within its time costs nothing")
+	})
+}
+
 func TestTwoMessagesOfADeliveryInOneBatchPostOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, ok200)

@@ -1,17 +1,18 @@
 package deliver_test
 
 import (
+	"bytes"
 	"fmt"
-	"net/http"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"posthorn/internal/deliver"
 	"posthorn/internal/deliver/breaker"
 	"posthorn/internal/deliver/post"
-	"posthorn/internal/deliver/retry"
 	"posthorn/internal/hook"
 )
 
@@ -193,43 +194,6 @@ func TestAnEndpointThatWasResumedBeginsAnew(t *testing.T) {
 	})
 }
 
-func TestGoneDisablesTheEndpointAndEndsTheDelivery(t *testing.T) {
-	gone := post.Result{StatusCode: http.StatusGone, Outcome: hook.OutcomeHTTPError, Reason: retry.Reason(http.StatusGone)}
-	for name, c := range map[string]struct {
-		call     string
-		f        fault
-		disabled bool
-	}{
-		"":                           {"disable", 0, true},
-		"telling fails":              {"notify", fails, false},
-		"disabling fails":            {"disable", fails, false},
-		"disabling's answer is lost": {"disable", answerLost, true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t, gone)
-				w.fault(c.call, 0, c.f)
-				require.False(t, w.deliver(w.message(), "m", 1))
-				require.Equal(t, hook.Dead, w.row().Status)
-				require.Equal(t, "HTTP 410: Gone", w.row().FailureReason)
-				require.Len(t, w.dead, 1, "it gets its entry")
-				require.Equal(t, c.disabled, w.endpoint.Status == hook.EndpointDisabled)
-
-				// What was not done is done by the next 410, and told once: a notice of
-				// the same key is the same.
-				again := *w.message()
-				again.Gen = 1
-				require.False(t, w.deliver(&again, "n", 1))
-				require.Equal(t, hook.EndpointDisabled, w.endpoint.Status)
-				require.NotEmpty(t, w.notices)
-				for _, n := range w.notices {
-					require.Equal(t, w.notices[0].Key, n.Key)
-				}
-			})
-		})
-	}
-}
-
 func TestRetryAfterIsHonoured(t *testing.T) {
 	for status, want := range map[int]time.Duration{429: 20 * time.Second, 503: 20 * time.Second, 500: time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -309,6 +273,75 @@ func TestTheRateOfEverybodyTogetherIsKept(t *testing.T) {
 	})
 }
 
+// Everybody's limit has them wait for a minute; the endpoint's own slots are
+// none before, so that they do not come all at once then.
+func TestAnEndpointsRateIsKeptWhateverEverybodysLimitHasItWaitFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, ok200)
+		w.d.Egress, w.endpoint.RateLimit = 100, 1
+		start := time.Now()
+		w.slotsEnd[""] = start.Add(61 * time.Second) // of which a second's worth may be used at once
+		require.Empty(t, w.d.Deliver(t.Context(), w.many(5, nil)))
+		require.Len(t, w.copies, 5)
+		var waits []int
+		for _, o := range w.copies {
+			require.True(t, o.Message.Slot)
+			waits = append(waits, int(o.Message.NotBefore.Sub(start).Round(time.Second).Seconds()))
+		}
+		require.ElementsMatch(t, []int{60, 61, 62, 63, 64}, waits)
+	})
+}
+
+// A slot that cannot be had of one limit takes none of the other.
+func TestWhereEverybodysLimitCannotBeAskedNoSlotOfTheEndpointIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, ok200)
+		w.d.Egress, w.endpoint.RateLimit = 100, 1
+		w.fault("reserve", 0, fails)
+		require.Empty(t, w.d.Deliver(t.Context(), w.many(5, nil)))
+		require.Len(t, w.copies, 5)
+		require.Empty(t, w.posts)
+		require.NotContains(t, w.slotsEnd, endpointID)
+	})
+}
+
+func TestASlotIsKeptWhileItsMessageWaitsForAPlace(t *testing.T) {
+	for wait, kept := range map[time.Duration]bool{2 * time.Second: true, 20 * time.Second: false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, ok200)
+			w.endpoint.RateLimit = 1
+			w.d.Shares = deliver.NewShares(1, time.Now)
+			end, _, _ := w.d.Shares.Take(t.Context(), endpointID)
+			time.Sleep(wait - time.Second)
+			m := w.message()
+			m.Hop, m.NotBefore, m.Slot = 1, time.Now(), true
+			require.False(t, w.deliver(m, "m", 1))
+			require.Len(t, w.copies, 1)
+			require.Equal(t, kept, w.copies[0].Message.Slot)
+
+			end()
+			time.Sleep(w.copies[0].Delay)
+			require.False(t, w.deliver(w.copies[0].Message, "c", 1))
+			require.Len(t, w.posts, 1)
+			require.Equal(t, !kept, w.calls["reserve"] > 0, "it asks again only where its slot has long passed")
+		})
+	}
+}
+
+// A wait for the next attempt is not one for a slot.
+func TestOnlyAWaitForASlotKeepsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, ok200)
+		m := w.message()
+		m.Hop, m.NotBefore, m.Slot = 1, time.Now().Add(time.Hour), true
+		require.False(t, w.deliver(m, "m", 1))
+		require.True(t, w.copies[0].Message.Slot)
+		w.rows[ref] = &hook.Delivery{Ref: ref, Rev: 1, Status: hook.Retrying, MessageID: "m", Hop: 1, NextAttemptAt: time.Now().Add(2 * time.Hour)}
+		require.False(t, w.deliver(m, "m", 1))
+		require.False(t, w.copies[1].Message.Slot)
+	})
+}
+
 func TestADeliveryToAPausedEndpointIsHeld(t *testing.T) {
 	for _, status := range []hook.EndpointStatus{hook.EndpointPaused, hook.EndpointDisabled} {
 		for _, f := range []fault{0, fails, answerLost} {
@@ -336,6 +369,8 @@ func TestADeliveryToAPausedEndpointIsHeld(t *testing.T) {
 func TestAHoldThatComesTooLateIsDecidedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, ok200)
+		var log bytes.Buffer
+		w.d.Log = slog.New(slog.NewTextHandler(&log, nil))
 		w.endpoint.SetStatus(hook.EndpointPaused, "")
 		w.meanwhile = func() { // it is resumed while this one decides
 			e := *w.endpoint
@@ -345,6 +380,8 @@ func TestAHoldThatComesTooLateIsDecidedAgain(t *testing.T) {
 		require.False(t, w.deliver(w.message(), "m", 1))
 		require.Nil(t, w.row())
 		require.Len(t, w.copies, 1)
+		require.Contains(t, log.String(), `msg="hold refused"`)
+		require.Contains(t, log.String(), `reason="the endpoint was changed since it was read"`)
 		time.Sleep(time.Second)
 		require.False(t, w.deliver(w.copies[0].Message, "c", 1))
 		require.Equal(t, hook.Delivered, w.row().Status)

@@ -37,7 +37,8 @@ func (b *batch) learn(ctx context.Context) {
 	var wg sync.WaitGroup
 	for _, e := range b.learned {
 		wg.Go(func() {
-			if err := b.learnOf(ctx, e); err != nil {
+			err := b.guard(ctx, "breaker", func() error { return b.learnOf(ctx, e) }, "endpoint_id", e.endpoint.ID)
+			if err != nil {
 				// The breaker is a little late: nothing is lost.
 				b.Log.WarnContext(ctx, "breaker not brought up to date", "endpoint_id", e.endpoint.ID, "error", err)
 			}
@@ -161,18 +162,27 @@ func days(d time.Duration) string {
 	return d.String()
 }
 
-// disable tells that an endpoint is disabled, and disables it. It tells first,
-// and under a key that follows from the endpoint: whoever disables it tells the
+// disable tells that an endpoint is disabled, and disables it, unless it was
+// changed since it was posted to: it may have been mended. It tells first, and
+// under a key that follows from the endpoint: whoever disables it tells the
 // same, and so does the next failure where this one got no further.
 func (b *batch) disable(ctx context.Context, e *hook.Endpoint, reason string) error {
-	err := b.Notifier.Notify(ctx, hook.Notice{
+	set, err := b.Endpoints.EndpointSet(ctx, e.Tenant)
+	if err != nil {
+		return fmt.Errorf("read endpoints: %w", err)
+	}
+	if now := set.ByID(e.ID); now == nil || now.Rev != e.Rev || now.Status != hook.EndpointActive {
+		b.Log.InfoContext(ctx, "endpoint not disabled: it was changed meanwhile", "endpoint_id", e.ID, "tenant", e.Tenant, "reason", reason)
+		return nil
+	}
+	err = b.Notifier.Notify(ctx, hook.Notice{
 		Tenant: e.Tenant, Type: hook.NoticeDisabled, EndpointID: e.ID, Key: fmt.Sprintf("%s disabled %d", e.ID, e.Epoch),
 		Fields: map[string]any{"endpoint_id": e.ID, "endpoint_url": e.URL, "reason": reason},
 	})
 	if err != nil {
 		return fmt.Errorf("tell that %s is disabled: %w", e.ID, err)
 	}
-	changed, err := b.Endpoints.DisableEndpoint(ctx, e.Tenant, e.ID, reason)
+	changed, err := b.Endpoints.DisableEndpoint(ctx, e, reason)
 	if err != nil {
 		return fmt.Errorf("disable %s: %w", e.ID, err)
 	}

@@ -16,66 +16,58 @@ const (
 	// maxDelay is the longest DelaySeconds (SendMessage, SQS API reference).
 	maxDelay = 900 * time.Second
 	// deferTime is about how long a delivery waits when our own stores fail;
-	// twice as long with each further hop, up to maxDeferTime.
+	// twice as long each further time in a row, up to maxDeferTime.
 	deferTime    = 10 * time.Second
 	maxDeferTime = 5 * time.Minute
 )
 
-// settle does with the message what the recorded delivery asks for, and says
+// settle does with the message what the row as it now is asks for, and says
 // whether the message is done with.
-func (d *Deliverer) settle(ctx context.Context, j *job, row *hook.Delivery) (done bool) {
-	if !row.Status.Final() && !Current(row, j.message, j.received.MessageID) {
-		return true // another message carries the delivery on
-	}
-	switch row.Status {
-	case hook.Dead:
+//
+// SQS may give out a message twice at once. Where the other receive has recorded
+// the death, this message is still the one to reach the dead-letter queue:
+// acknowledged, it would be gone before the redrive policy took it.
+func (d *Deliverer) settle(ctx context.Context, j *job) (done bool) {
+	switch row := j.row; {
+	case row == nil:
+		return true
+	case unburied(row, j.message, j.received.MessageID):
 		return d.bury(ctx, j)
-	case hook.Retrying:
+	case row.Status == hook.Retrying && Current(row, j.message, j.received.MessageID):
 		return d.backOff(ctx, j, row.NextAttemptAt)
 	default:
-		return true
+		return true // it is over, or another message carries it on
 	}
-}
-
-// overtaken says whether the message is done with, when by the row as just read
-// there was nothing to record. SQS may give out a message twice at once. Where
-// the other receive has recorded the death, this message is still the one to
-// reach the dead-letter queue: acknowledged, it would be gone before the
-// redrive policy took it.
-func (d *Deliverer) overtaken(ctx context.Context, j *job) (done bool) {
-	if j.row != nil && unburied(j.row, j.message, j.received.MessageID) {
-		return d.bury(ctx, j)
-	}
-	return true
 }
 
 // backOff brings the delivery back when its next attempt is due: the same
 // message where it may be received once more and the wait is short, a copy
 // otherwise.
 func (d *Deliverer) backOff(ctx context.Context, j *job, at time.Time) (done bool) {
-	// An outcome is on record: returns before it no longer say that the
-	// delivery gets nowhere.
-	m := *j.message
-	m.Returns = 0
-	j.message = &m
 	wait := at.Sub(d.Now())
-	if wait > maxVisibilityWait || j.received.ReceiveCount >= d.MaxReceives {
-		return d.copyOn(ctx, j, at, false)
-	}
-	if d.release(ctx, j, ceilSeconds(wait)) {
+	if wait <= maxVisibilityWait && j.received.ReceiveCount < d.MaxReceives && d.release(ctx, j, ceilSeconds(wait)) {
 		return false
 	}
-	return d.copyOn(ctx, j, at, false)
+	next := j.next(at)
+	// An outcome is on record: returns before it no longer say that the
+	// delivery gets nowhere.
+	next.Returns = 0
+	return d.copyOn(ctx, j, next, at)
 }
 
-// copyOn sends a copy that comes back at the moment at, or as near to it as
-// one delay reaches, and says whether the original is done with. The original
-// stays when the copy could not be sent: the rules of Decide hold it back
-// until it is due. slot says that at is a slot that is reserved for it.
-func (d *Deliverer) copyOn(ctx context.Context, j *job, at time.Time, slot bool) (done bool) {
+// next is the message that follows the job's and is posted no sooner than at.
+func (j *job) next(at time.Time) hook.Message {
 	next := *j.message
 	next.Hop++
-	next.NotBefore, next.Slot = at, slot
+	next.NotBefore, next.Slot, next.Deferrals = at, false, 0
+	return next
+}
+
+// copyOn sends the next message, which comes at the moment at or as near to it
+// as one delay reaches, and says whether the original is done with. The original
+// stays when the copy could not be sent: the rules of Decide hold it back until
+// it is due.
+func (d *Deliverer) copyOn(ctx context.Context, j *job, next hook.Message, at time.Time) (done bool) {
 	delay := min(ceilSeconds(at.Sub(d.Now())), maxDelay)
 	sent := d.Queue.Send(ctx, []hook.Outgoing{{Message: &next, Delay: delay}})
 	if err := sent[0].Err; err != nil {
@@ -85,12 +77,41 @@ func (d *Deliverer) copyOn(ctx context.Context, j *job, at time.Time, slot bool)
 	return true
 }
 
+// waitOn goes on with a wait that is longer than one delay, or was cut short.
+func (b *batch) waitOn(ctx context.Context, j *job) (done bool) {
+	next := j.next(j.until)
+	next.Slot = j.message.Slot && j.until.Equal(j.message.NotBefore)
+	next.Deferrals = j.message.Deferrals
+	return b.copyOn(ctx, j, next, j.until)
+}
+
+// waitAt waits for what the breaker and the rate limits have said.
+func (b *batch) waitAt(ctx context.Context, j *job) (done bool) {
+	next := j.next(j.gate.until)
+	next.Slot = j.gate.slot
+	return b.copyOn(ctx, j, next, j.gate.until)
+}
+
+// putOff waits for a place among the endpoint's posts. A slot that the message
+// has in the rate limits stays its own if it is back before that has long
+// passed.
+func (b *batch) putOff(ctx context.Context, j *job, until time.Time) (done bool) {
+	now := b.Now()
+	next := j.next(until)
+	if at, ok := j.slot(now); ok && now.Add(ceilSeconds(until.Sub(now))).Sub(at) < slotGrace {
+		next.NotBefore, next.Slot = at, true
+	}
+	return b.copyOn(ctx, j, next, until)
+}
+
 // deferral puts the delivery off because of a trouble of ours, by copy so that
 // neither an attempt nor a receive is used up.
 func (d *Deliverer) deferral(ctx context.Context, j *job) (done bool) {
-	wait := min(deferTime<<min(j.message.Hop, 10), maxDeferTime)
-	wait = wait/2 + time.Duration(d.Rand()*float64(wait))
-	return d.copyOn(ctx, j, d.Now().Add(ceilSeconds(wait)), false)
+	wait := min(deferTime<<min(j.message.Deferrals, 10), maxDeferTime)
+	at := d.Now().Add(ceilSeconds(wait/2 + time.Duration(d.Rand()*float64(wait))))
+	next := j.next(at)
+	next.Deferrals = j.message.Deferrals + 1
+	return d.copyOn(ctx, j, next, at)
 }
 
 // bury brings a delivery that is recorded as dead to the dead-letter queue: by
@@ -122,36 +143,37 @@ func (d *Deliverer) buryUndecodable(ctx context.Context, r hook.Received, cause 
 
 // end records that the delivery is over without an attempt, and settles.
 func (d *Deliverer) end(ctx context.Context, j *job, status hook.Status, reason string) (done bool) {
-	w, written, err := d.record(ctx, j, func(row *hook.Delivery) (hook.DeliveryWrite, bool) {
+	_, written, err := d.record(ctx, j, func(row *hook.Delivery) (hook.DeliveryWrite, bool) {
 		return End(row, j.carrier(), status, reason, d.Now(), d.Keep)
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		d.Log.WarnContext(ctx, "end not recorded", "delivery_id", j.message.ID(), "status", string(status), "error", err)
 		return d.deferral(ctx, j)
-	case !written:
-		return d.overtaken(ctx, j)
 	}
-	d.Log.InfoContext(ctx, "delivery ended", "delivery_id", j.message.ID(), "tenant", j.message.Tenant, "status", string(status), "reason", reason)
-	return d.settle(ctx, j, w.Delivery)
+	if written {
+		d.Log.InfoContext(ctx, "delivery ended", "delivery_id", j.message.ID(), "tenant", j.message.Tenant, "status", string(status), "reason", reason)
+	}
+	return d.settle(ctx, j)
 }
 
 // hold records that the delivery waits for its endpoint to be active again.
 func (b *batch) hold(ctx context.Context, j *job) (done bool) {
 	_, written, err := b.record(ctx, j, func(row *hook.Delivery) (hook.DeliveryWrite, bool) {
-		return Suspend(row, j.carrier(), j.endpoint, b.Keep)
+		return Suspend(row, j.carrier(), j.endpoint, b.Now(), b.Keep)
 	})
 	switch {
 	case errors.Is(err, hook.ErrEventGone):
 		return b.end(ctx, j, hook.Dead, "event is no longer stored")
 	case errors.Is(err, hook.ErrNotHeld):
-		// The endpoint has changed since it was read: the next reader knows.
-		return b.copyOn(ctx, j, b.Now().Add(time.Second), false)
+		b.Log.InfoContext(ctx, "hold refused", "delivery_id", j.message.ID(), "endpoint_id", j.message.EndpointID, "tenant", j.message.Tenant,
+			"reason", "the endpoint was changed since it was read", "endpoint_status", string(j.endpoint.Status), "epoch", j.endpoint.Epoch)
+		at := b.Now().Add(time.Second) // who reads it then decides again
+		return b.copyOn(ctx, j, j.next(at), at)
 	case err != nil:
 		b.Log.WarnContext(ctx, "hold not recorded", "delivery_id", j.message.ID(), "error", err)
 		return b.deferral(ctx, j)
 	case !written:
-		return b.overtaken(ctx, j)
+		return b.settle(ctx, j)
 	}
 	b.Log.InfoContext(ctx, "delivery held", "delivery_id", j.message.ID(), "endpoint_id", j.message.EndpointID, "tenant", j.message.Tenant,
 		"endpoint_status", string(j.endpoint.Status))

@@ -13,6 +13,11 @@ import (
 // left alone.
 const sharePatience = 250 * time.Millisecond
 
+// maxPutOff is how far ahead a message is put off at most. The endpoint may
+// answer at once again long before what waits for it would have got through at
+// the pace of the moment.
+const maxPutOff = 5 * time.Minute
+
 // Shares bounds the posts to one endpoint that are under way in this process,
 // so that an endpoint that hangs, however much there is for it, leaves places
 // to the others. It is safe for concurrent use.
@@ -112,12 +117,16 @@ func (e *share) slow(now time.Time) bool {
 }
 
 // reserve returns when the places will have got through what was put off
-// before, and lengthens that by one post.
+// before, and lengthens that by one post. Where that is too far ahead it begins
+// anew, so that what is put off is spread over the time that it may be.
 func (e *share) reserve(now time.Time, limit int) time.Time {
 	took := max(e.took, now.Sub(e.started[0])) // the first may hang
 	if e.tail.Before(now) {
 		e.tail = now
 	}
-	e.tail = e.tail.Add(max(took/time.Duration(limit), time.Millisecond))
+	step := min(max(took/time.Duration(limit), time.Millisecond), maxPutOff)
+	if e.tail = e.tail.Add(step); e.tail.Sub(now) > maxPutOff {
+		e.tail = now.Add(step)
+	}
 	return e.tail
 }

@@ -130,6 +130,44 @@ func TestAPostThatHangsIsTakenForItsAge(t *testing.T) {
 	})
 }
 
+// However much there is for an endpoint that hangs, what is put off looks again
+// within five minutes, and not all of it at the same moment.
+func TestNothingIsPutOffForLong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := deliver.NewShares(1, time.Now)
+		_, _, ok := s.Take(t.Context(), "ep")
+		require.True(t, ok)
+		time.Sleep(30 * time.Second)
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		at := map[time.Time]int{}
+		for range 1000 {
+			_, until, ok := s.Take(gone, "ep")
+			require.False(t, ok)
+			require.LessOrEqual(t, time.Until(until), 5*time.Minute)
+			require.Positive(t, time.Until(until))
+			at[until]++
+		}
+		require.Len(t, at, 10, "one every thirty seconds, over and over")
+	})
+}
+
+func TestAWaitForAPlaceEndsWithTheInvocation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := deliver.NewShares(1, time.Now)
+		_, _, ok := s.Take(t.Context(), "ep")
+		require.True(t, ok)
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, _, ok = s.Take(ctx, "ep")
+		require.False(t, ok)
+		require.Equal(t, 100*time.Millisecond, time.Since(start))
+	})
+}
+
 func TestPostsToOneEndpointAreBoundedAndWhatIsOverGoesOnWithoutAnAttempt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -38,6 +38,7 @@ const (
 	fails      fault = iota + 1 // nothing was done
 	answerLost                  // it was done, and the caller is told that it failed
 	hangs                       // nothing is done until the caller gives up
+	panics                      // it panics
 )
 
 // world is everything around a Deliverer: rows, endpoints, both queues and the
@@ -80,13 +81,16 @@ func newWorld(t *testing.T, answers ...post.Result) *world {
 	w := &world{
 		t: t, rows: map[hook.Ref]*hook.Delivery{}, entries: map[string]bool{}, answers: answers,
 		endpoint: &hook.Endpoint{ID: endpointID, Tenant: "acme", URL: "https://example.com/hook", Timeout: 30 * time.Second, Secrets: []hook.SealedSecret{{Sealed: []byte("sealed:test-secret")}}, Status: hook.EndpointActive},
-		event:    &hook.Event{ID: eventID, Tenant: "acme", Type: "order.created", CreatedAt: time.Now().UTC().Truncate(time.Millisecond), Body: []byte(`{"id":"stored"}`)},
+		event:    &hook.Event{ID: eventID, Tenant: "acme", Type: "order.created", CreatedAt: time.Now().UTC().Truncate(time.Millisecond), Body: []byte(`{"id":"stored"}`), ExpiresAt: time.Now().Add(keep.Retention)},
 		release:  map[string]time.Duration{}, slotsEnd: map[string]time.Time{}, faults: map[string]map[int]fault{}, calls: map[string]int{}, ended: map[hook.Status]int{},
 	}
 	var made atomic.Int64
 	w.d = &deliver.Deliverer{
 		Rows: w, Endpoints: w, Events: w, Unsealer: w, Queue: w, Poster: w, Meter: w, Jobs: w, Notifier: w, Breaker: breaker.Default(),
 		Sign: func(h http.Header, secrets []hook.Secret, _ string, _ time.Time, _ []byte) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.call("sign")
 			h.Set("X-Webhook-Signature", "signed with "+secrets[0].Value)
 		},
 		Policies: &retry.Policies{Default: retry.Default()}, Shares: deliver.NewShares(5, time.Now),
@@ -111,6 +115,9 @@ func (w *world) call(op string) fault {
 	w.calls[op]++
 	if f := w.onCall[op]; f != nil {
 		f()
+	}
+	if w.faults[op][n] == panics {
+		panic("on order: " + op)
 	}
 	return w.faults[op][n]
 }
@@ -213,16 +220,17 @@ func (w *world) ReserveSlots(_ context.Context, _, id string, n int, interval ti
 	return begin, nil
 }
 
-func (w *world) DisableEndpoint(_ context.Context, _, _, reason string) (bool, error) {
+func (w *world) DisableEndpoint(_ context.Context, seen *hook.Endpoint, reason string) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f := w.call("disable")
 	if f == fails {
 		return false, errFault
 	}
-	changed := w.endpoint != nil && w.endpoint.Status == hook.EndpointActive
+	changed := w.endpoint != nil && w.endpoint.Status == hook.EndpointActive && w.endpoint.Rev == seen.Rev
 	if changed {
 		e := *w.endpoint
+		e.Rev++
 		e.SetStatus(hook.EndpointDisabled, reason)
 		w.endpoint, w.disabled = &e, reason
 	}
@@ -333,6 +341,18 @@ func (w *world) Event(context.Context, string, string) (*hook.Event, error) {
 	return w.event, nil
 }
 
+func (w *world) ExtendEvent(_ context.Context, _, _ string, until time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.call("extend") == fails {
+		return errFault
+	}
+	if w.event != nil && until.After(w.event.ExpiresAt) {
+		w.event.ExpiresAt = until
+	}
+	return nil
+}
+
 func (w *world) Send(ctx context.Context, out []hook.Outgoing) []hook.Sent {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -385,6 +405,7 @@ func (w *world) Release(_ context.Context, rs []hook.Release) []error {
 func (w *world) Post(_ context.Context, r post.Request) post.Result {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.call("post")
 	a := w.answers[min(len(w.posts), len(w.answers)-1)]
 	w.posts = append(w.posts, r)
 	w.postTimes = append(w.postTimes, time.Now())

@@ -19,6 +19,7 @@ const (
 	dlMessage    = "m"
 	dlRev        = "r"
 	dlLast       = "la" // id of the attempt recorded last
+	dlEarlier    = "lb" // ids of those before it, a space between them
 	dlAttempts   = "n"
 	dlGenTries   = "gn"
 	dlFirst      = "a" // the first attempt: a map
@@ -49,6 +50,7 @@ func encodeDelivery(d *hook.Delivery) item {
 	setNum(it, dlHop, int64(d.Hop))
 	setStr(it, dlMessage, d.MessageID)
 	setStr(it, dlLast, d.LastAttemptID)
+	setStr(it, dlEarlier, strings.Join(d.EarlierAttemptIDs, " "))
 	setNum(it, dlAttempts, int64(d.Attempts))
 	setNum(it, dlGenTries, int64(d.GenAttempts))
 	setStr(it, dlReason, d.FailureReason)
@@ -106,6 +108,9 @@ func decodeDelivery(ref hook.Ref, it item) *hook.Delivery {
 		CompletedAt:   getTime(it, dlCompleted),
 		DeadLetterID:  getStr(it, dlDeadLetter),
 		ExpiresAt:     getExpiry(it),
+	}
+	if ids := getStr(it, dlEarlier); ids != "" {
+		d.EarlierAttemptIDs = strings.Fields(ids)
 	}
 	if m := getMap(it, dlFirst); m != nil {
 		d.First = decodeAttempt(m)

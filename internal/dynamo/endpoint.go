@@ -34,10 +34,10 @@ const (
 	epRev      = "r"
 )
 
-func encodeEndpoint(e *hook.Endpoint, rev int64) item {
+func encodeEndpoint(e *hook.Endpoint) item {
 	it := endpointKey(e.Tenant, e.ID)
 	it[epURL], it[epStatus] = str(e.URL), str(string(e.Status))
-	it[epTimeout], it[epRev] = num(e.Timeout.Milliseconds()), num(rev)
+	it[epTimeout], it[epRev] = num(e.Timeout.Milliseconds()), num(e.Rev)
 	it[epCreated], it[epUpdated] = millis(e.CreatedAt), millis(e.UpdatedAt)
 	filters := make([]types.AttributeValue, len(e.Filters))
 	for i, f := range e.Filters {
@@ -90,6 +90,7 @@ func decodeEndpoint(tenant string, it item) *hook.Endpoint {
 		Status:       hook.EndpointStatus(getStr(it, epStatus)),
 		StatusReason: getStr(it, epReason),
 		Epoch:        getNum(it, epEpoch),
+		Rev:          getNum(it, epRev),
 		CreatedAt:    getTime(it, epCreated),
 		UpdatedAt:    getTime(it, epUpdated),
 	}
@@ -121,11 +122,12 @@ func decodeEndpoint(tenant string, it item) *hook.Endpoint {
 	return e
 }
 
-// CreateEndpoint stores a new endpoint. Whoever asks for the tenant's set
+// CreateEndpoint stores a new endpoint, at its first revision. Whoever asks for the tenant's set
 // afterwards sees it.
 func (t *Table) CreateEndpoint(ctx context.Context, e *hook.Endpoint) error {
+	e.Rev = 1
 	put := types.TransactWriteItem{Put: &types.Put{
-		TableName: t.name, Item: encodeEndpoint(e, 1), ConditionExpression: aws.String("attribute_not_exists(PK)"),
+		TableName: t.name, Item: encodeEndpoint(e), ConditionExpression: aws.String("attribute_not_exists(PK)"),
 	}}
 	if err := t.changeEndpoint(ctx, e.Tenant, put, map[hook.EndpointStatus]int{e.Status: 1}); err != nil {
 		return fmt.Errorf("create endpoint %s: %w", e.ID, err)
@@ -163,12 +165,13 @@ func (t *Table) UpdateEndpoint(ctx context.Context, tenant, id string, change fu
 			return nil, err
 		}
 		e := decodeEndpoint(tenant, it)
-		before, rev := e.Status, getNum(it, epRev)
+		before, rev := e.Status, e.Rev
 		if err := change(e); err != nil {
 			return nil, err
 		}
+		e.Rev = rev + 1
 		put := types.TransactWriteItem{Put: &types.Put{
-			TableName: t.name, Item: encodeEndpoint(e, rev+1), ConditionExpression: aws.String("r = :rev"),
+			TableName: t.name, Item: encodeEndpoint(e), ConditionExpression: aws.String("r = :rev"),
 			ExpressionAttributeValues: item{":rev": num(rev)},
 		}}
 		counts := map[hook.EndpointStatus]int{}
@@ -188,12 +191,13 @@ func (t *Table) UpdateEndpoint(ctx context.Context, tenant, id string, change fu
 // errAsItIs ends a change that is none.
 var errAsItIs = errors.New("nothing to change")
 
-// DisableEndpoint disables an endpoint that is active, and says whether it has;
-// one that is paused, disabled or gone stays as it is.
-func (t *Table) DisableEndpoint(ctx context.Context, tenant, id, reason string) (changed bool, err error) {
+// DisableEndpoint disables an endpoint that is active and still what it was when
+// seen was read, and says whether it has. One that was changed meanwhile, in
+// whatever way, stays as it is: its owner may have mended it.
+func (t *Table) DisableEndpoint(ctx context.Context, seen *hook.Endpoint, reason string) (changed bool, err error) {
 	now := t.now().UTC().Truncate(time.Millisecond)
-	_, err = t.UpdateEndpoint(ctx, tenant, id, func(e *hook.Endpoint) error {
-		if e.Status != hook.EndpointActive {
+	_, err = t.UpdateEndpoint(ctx, seen.Tenant, seen.ID, func(e *hook.Endpoint) error {
+		if e.Status != hook.EndpointActive || e.Rev != seen.Rev {
 			return errAsItIs
 		}
 		e.SetStatus(hook.EndpointDisabled, reason)

@@ -478,7 +478,7 @@ func TestDisablingAnEndpointThatIsActive(t *testing.T) {
 	w := setup(t)
 	e := w.endpoint()
 	w.create(e)
-	changed, err := w.DisableEndpoint(w.ctx(), tenant, e.ID, "HTTP 410: Gone")
+	changed, err := w.DisableEndpoint(w.ctx(), e, "HTTP 410: Gone")
 	require.NoError(t, err)
 	require.True(t, changed)
 	got, err := w.Endpoint(w.ctx(), tenant, e.ID)
@@ -491,16 +491,43 @@ func TestDisablingAnEndpointThatIsActive(t *testing.T) {
 	require.Equal(t, hook.EndpointCounts{Disabled: 1}, counts)
 
 	for _, status := range []hook.EndpointStatus{hook.EndpointDisabled, hook.EndpointPaused} {
-		_, err = w.UpdateEndpoint(w.ctx(), tenant, e.ID, func(e *hook.Endpoint) error { e.SetStatus(status, "before"); return nil })
+		seen, err := w.UpdateEndpoint(w.ctx(), tenant, e.ID, func(e *hook.Endpoint) error { e.SetStatus(status, "before"); return nil })
 		require.NoError(t, err)
-		changed, err = w.DisableEndpoint(w.ctx(), tenant, e.ID, "again")
+		changed, err = w.DisableEndpoint(w.ctx(), seen, "again")
 		require.NoError(t, err)
 		require.False(t, changed)
 	}
 	got, err = w.Endpoint(w.ctx(), tenant, e.ID)
 	require.NoError(t, err)
 	require.Equal(t, "before", got.StatusReason, "one that is not active stays as it is")
-	changed, err = w.DisableEndpoint(w.ctx(), tenant, w.endpointID(), "gone")
+	changed, err = w.DisableEndpoint(w.ctx(), w.endpoint(), "gone")
 	require.NoError(t, err)
 	require.False(t, changed)
+}
+
+// Whoever has seen a failure of an endpoint that its owner has changed since says
+// nothing of what it is now.
+func TestAnEndpointThatWasChangedMeanwhileIsNotDisabled(t *testing.T) {
+	t.Parallel()
+	for name, mend := range map[string]func(e *hook.Endpoint){
+		"another URL": func(e *hook.Endpoint) { e.URL = "https://example.com/mended" },
+		"paused and resumed": func(e *hook.Endpoint) {
+			e.SetStatus(hook.EndpointPaused, "")
+			e.SetStatus(hook.EndpointActive, "")
+		},
+	} {
+		w := setup(t)
+		e := w.endpoint()
+		w.create(e)
+		seen := w.set().Endpoints[0]
+		mended, err := w.UpdateEndpoint(w.ctx(), tenant, e.ID, func(e *hook.Endpoint) error { mend(e); return nil })
+		require.NoError(t, err, name)
+		require.Equal(t, seen.Rev+1, mended.Rev, name)
+		changed, err := w.DisableEndpoint(w.ctx(), seen, "HTTP 410: Gone")
+		require.NoError(t, err, name)
+		require.False(t, changed, name)
+		changed, err = w.DisableEndpoint(w.ctx(), mended, "HTTP 410: Gone")
+		require.NoError(t, err, name)
+		require.True(t, changed, name)
+	}
 }

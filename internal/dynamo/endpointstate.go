@@ -29,6 +29,17 @@ const (
 	esSlot     = "rl" // microseconds
 )
 
+// stateTime is how long a state outlives its last write. One that is written
+// when its endpoint was deleted already, and nobody removes, ends by that.
+const stateTime = 30 * 24 * time.Hour
+
+// stateExpiry is when a state that is written now expires.
+func (t *Table) stateExpiry() types.AttributeValue {
+	it := item{}
+	setExpiry(it, t.now().Add(stateTime))
+	return it[TTL]
+}
+
 func decodeState(it item) hook.EndpointState {
 	s := hook.EndpointState{
 		Rev: getNum(it, esRev), Mark: getStr(it, esMark), Epoch: getNum(it, esEpoch),
@@ -81,6 +92,7 @@ func (t *Table) SaveEndpointState(ctx context.Context, tenant, id string, s hook
 			u.removes = append(u.removes, u.name(name))
 		}
 	}
+	u.set(TTL, t.stateExpiry())
 	rev := u.name(esRev)
 	condition := "attribute_not_exists(" + rev + ")"
 	if s.Rev > 1 {
@@ -143,6 +155,8 @@ func (t *Table) ReserveSlots(ctx context.Context, tenant, id string, n int, inte
 // takeSlots makes an update of the end of the slots that are taken, and returns
 // it; ok is false when the condition does not hold.
 func (t *Table) takeSlots(ctx context.Context, where item, update, condition string, values item) (end int64, ok bool, err error) {
+	update += ", " + TTL + " = :ttl"
+	values[":ttl"] = t.stateExpiry()
 	var out *dynamodb.UpdateItemOutput
 	err = t.whileBusy(ctx, func() (err error) {
 		out, err = t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{

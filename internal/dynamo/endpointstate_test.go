@@ -1,12 +1,15 @@
 package dynamo_test
 
 import (
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/stretchr/testify/require"
 
+	"posthorn/internal/dynamo"
 	"posthorn/internal/faultwire"
 	"posthorn/internal/hook"
 )
@@ -176,4 +179,23 @@ func TestRowsAndStatesAreReadTogether(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, dw.Delivery.Ref, rows[150].Ref)
 	require.Equal(t, int64(1), states[150].Rev)
+}
+
+// What deliveries have shown of an endpoint may be written when it is deleted
+// already: nobody removes that, so it ends by itself.
+func TestAStateThatNobodyRemovesExpires(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	id := w.endpointID()
+	require.NoError(t, w.DeleteEndpointState(w.ctx(), tenant, id))
+	require.NoError(t, w.SaveEndpointState(w.ctx(), tenant, id, hook.EndpointState{Rev: 1, Mark: "late"}))
+	other := w.endpointID()
+	for range 2 { // the first slots, and those that follow
+		_, err := w.ReserveSlots(w.ctx(), tenant, other, 3, time.Second, w.clock())
+		require.NoError(t, err)
+	}
+	require.Len(t, w.items(), 2)
+	for _, it := range w.items() {
+		require.Equal(t, &types.AttributeValueMemberN{Value: strconv.FormatInt(w.clock().Add(30*24*time.Hour).Unix(), 10)}, it[dynamo.TTL])
+	}
 }

@@ -368,14 +368,35 @@ func (t *Table) eventSpan(f hook.EventFilter, p hook.Page) (first, last time.Tim
 	return first, last
 }
 
-// ExtendEvent lets an event expire no sooner than until. An event that is gone
-// stays gone, and one that does not expire at all stays so.
+// ExtendEvent lets an event, and what is kept beside it of the endpoints that it
+// goes to, expire no sooner than until. An event that is gone stays gone, and
+// one that does not expire at all stays so.
 func (t *Table) ExtendEvent(ctx context.Context, tenant, id string, until time.Time) error {
+	// What is beside it first: whoever finds the event finds all of it.
+	beside, _, err := t.query(ctx, search{pk: targetsPK(tenant, id), from: "0", below: aboveAll, consistent: true})
+	if err != nil {
+		return fmt.Errorf("extend event %s: %w", id, err)
+	}
+	for _, it := range beside {
+		if getExpiry(it).Before(until) {
+			if err := t.extend(ctx, key(getStr(it, PartitionKey), getStr(it, SortKey)), until); err != nil {
+				return fmt.Errorf("extend targets of event %s: %w", id, err)
+			}
+		}
+	}
+	if err := t.extend(ctx, eventKey(tenant, id), until); err != nil {
+		return fmt.Errorf("extend event %s: %w", id, err)
+	}
+	return nil
+}
+
+// extend lets an item expire no sooner than until.
+func (t *Table) extend(ctx context.Context, where item, until time.Time) error {
 	it := item{}
 	setExpiry(it, until)
 	err := t.whileBusy(ctx, func() error {
 		_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-			TableName: t.name, Key: eventKey(tenant, id),
+			TableName: t.name, Key: where,
 			UpdateExpression:          aws.String("SET expires_at = :until"),
 			ConditionExpression:       aws.String("expires_at < :until AND expires_at > :now"),
 			ExpressionAttributeValues: item{":until": it[TTL], ":now": num(t.now().Unix())},
@@ -385,8 +406,5 @@ func (t *Table) ExtendEvent(ctx context.Context, tenant, id string, until time.T
 	if _, no := refused(err, 0); no {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("extend event %s: %w", id, err)
-	}
-	return nil
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"posthorn/internal/dynamo"
 	"posthorn/internal/faultwire"
 	"posthorn/internal/hook"
 )
@@ -243,6 +245,32 @@ func TestAnEventsExpiryOnlyMovesOn(t *testing.T) {
 	got, err := w.Event(w.ctx(), tenant, forever.ID)
 	require.NoError(t, err)
 	require.Equal(t, forever, got, "what does not expire keeps on not expiring")
+}
+
+// The endpoints that an event goes to, beyond the first hundred or by a resend,
+// are kept beside it: they live as long.
+func TestWhatIsKeptBesideAnEventLivesAsLongAsTheEvent(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	ids := make([]string, 2500)
+	for i := range ids {
+		ids[i] = w.endpointID()
+	}
+	e := w.event("a", `{}`, ids[:2400]...)
+	w.put(e)
+	require.NoError(t, w.AddRecipients(w.ctx(), e, ids[2400:], e.ExpiresAt))
+	later := e.ExpiresAt.Add(time.Hour)
+	require.NoError(t, w.ExtendEvent(w.ctx(), tenant, e.ID, later))
+	items := w.items()
+	require.Greater(t, len(items), 4)
+	for _, it := range items {
+		require.Equal(t, &types.AttributeValueMemberN{Value: strconv.FormatInt(later.Unix(), 10)}, it[dynamo.TTL])
+	}
+	w.faults.Add(faultwire.Fault{Operation: "Query", Mode: faultwire.FailBefore, Times: 9})
+	require.Error(t, w.ExtendEvent(w.ctx(), tenant, e.ID, later.Add(time.Hour)))
+	got, err := w.Event(w.ctx(), tenant, e.ID)
+	require.NoError(t, err)
+	require.Equal(t, later, got.ExpiresAt, "the event comes last")
 }
 
 func TestConcurrentEventsTravelTogether(t *testing.T) {

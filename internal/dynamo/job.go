@@ -3,6 +3,7 @@ package dynamo
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -34,6 +35,9 @@ const (
 	jbQuiet    = "q"
 	jbError    = "er"
 	jbUpdated  = "ua"
+	jbTries    = "tr"
+	jbAside    = "as" // ids, a space between them
+	jbRounds   = "ro"
 )
 
 func encodeJob(j *hook.Job) item {
@@ -66,6 +70,9 @@ func encodeJob(j *hook.Job) item {
 	setTime(it, jbQuiet, j.QuietAt)
 	setStr(it, jbError, j.Error)
 	setTime(it, jbUpdated, j.UpdatedAt)
+	setNum(it, jbTries, int64(j.Tries))
+	setStr(it, jbAside, strings.Join(j.Aside, " "))
+	setNum(it, jbRounds, int64(j.Rounds))
 	setExpiry(it, j.ExpiresAt)
 	return it
 }
@@ -73,7 +80,7 @@ func encodeJob(j *hook.Job) item {
 func decodeJob(tenant string, it item) *hook.Job {
 	f := getMap(it, jbFilter)
 	id := hook.JobPrefix + getStr(it, SortKey)
-	return &hook.Job{
+	j := &hook.Job{
 		ID: id, Tenant: tenant, Kind: hook.JobKind(getStr(it, jbKind)), Status: hook.JobStatus(getStr(it, jbStatus)),
 		Rev: getNum(it, jbRev), Hop: int(getNum(it, jbHop)), MessageID: getStr(it, jbMessage),
 		EventID: getStr(it, jbEvent), Resend: getBool(it, jbResend), EndpointID: getStr(it, jbEndpoint), Epoch: getNum(it, jbEpoch), Since: getTime(it, jbSince),
@@ -82,8 +89,13 @@ func decodeJob(tenant string, it item) *hook.Job {
 		},
 		Limit: int(getNum(it, jbLimit)), Rate: getDecimal(it, jbRate), Cursor: getStr(it, jbCursor),
 		Done: int(getNum(it, jbDone)), Total: int(getNum(it, jbTotal)), Counted: getBool(it, jbCounted), QuietAt: getTime(it, jbQuiet), Error: getStr(it, jbError),
+		Tries: int(getNum(it, jbTries)), Rounds: int(getNum(it, jbRounds)),
 		CreatedAt: hook.IDTime(id), UpdatedAt: getTime(it, jbUpdated), ExpiresAt: getExpiry(it),
 	}
+	if ids := getStr(it, jbAside); ids != "" {
+		j.Aside = strings.Fields(ids)
+	}
+	return j
 }
 
 // PutJob stores a new job. After an error it may be stored or not.

@@ -27,6 +27,7 @@ func TestJobsComeBackAsTheyWent(t *testing.T) {
 		Tenant: tenant, EndpointID: full.EndpointID, EventType: "a", Reason: "timeout after 30s", Since: epoch.Add(-2 * time.Hour), Until: epoch,
 	}
 	full.Limit, full.Rate, full.Cursor, full.Done, full.Total, full.Counted, full.Error = 10, 0.5, "c", 3, 9, true, "a step failed"
+	full.Tries, full.Aside, full.Rounds = 2, []string{"dlv_a", "dlv_b"}, 4
 	for _, j := range []*hook.Job{w.job(hook.JobResume), full} {
 		require.NoError(t, w.PutJob(w.ctx(), j))
 		require.NoError(t, w.PutJob(w.ctx(), j), "again is its own write")

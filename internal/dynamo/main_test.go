@@ -243,7 +243,8 @@ func again(d *hook.Delivery, status hook.Status, at time.Time) hook.DeliveryWrit
 		ID: fmt.Sprintf("attempt-%d", next.Attempts), Number: next.Attempts, At: at, Duration: time.Second,
 		Outcome: hook.OutcomeTimeout, Error: "timeout after 1s",
 	}
-	next.LastAttemptID, next.FailureReason, next.Status = a.ID, a.Error, status
+	next.Attempted(a.ID)
+	next.FailureReason, next.Status = a.Error, status
 	next.NextAttemptAt, next.CompletedAt = time.Time{}, time.Time{}
 	switch {
 	case status.Final():

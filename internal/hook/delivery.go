@@ -1,6 +1,9 @@
 package hook
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Status is where a delivery stands.
 type Status string
@@ -34,6 +37,9 @@ type Delivery struct {
 
 	Rev           int64  // one more with each write; 0: no row yet
 	LastAttemptID string // of the attempt recorded last; recognises a write whose answer was lost
+	// EarlierAttemptIDs are those of the few attempts recorded before it, newest
+	// first: another message may have recorded in between.
+	EarlierAttemptIDs []string
 
 	Attempts      int // made so far, over all generations
 	GenAttempts   int // made in this generation: what the retry policy counts
@@ -45,6 +51,24 @@ type Delivery struct {
 	CompletedAt   time.Time // when Status became final; zero before
 	DeadLetterID  string    // the entry that the sweeper made for this death; empty before
 	ExpiresAt     time.Time
+}
+
+// maxEarlierAttempts bounds EarlierAttemptIDs: more messages than so many do not
+// record between two tries of one write.
+const maxEarlierAttempts = 3
+
+// Attempted notes an attempt as the one recorded last.
+func (d *Delivery) Attempted(id string) {
+	if d.LastAttemptID != "" {
+		earlier := append([]string{d.LastAttemptID}, d.EarlierAttemptIDs...)
+		d.EarlierAttemptIDs = earlier[:min(len(earlier), maxEarlierAttempts)]
+	}
+	d.LastAttemptID = id
+}
+
+// Recorded says whether an attempt is among those recorded last.
+func (d *Delivery) Recorded(attemptID string) bool {
+	return d.LastAttemptID == attemptID || slices.Contains(d.EarlierAttemptIDs, attemptID)
 }
 
 // Outcome sorts attempts for the metrics: a small, closed set.

@@ -33,6 +33,7 @@ type Endpoint struct {
 	Status       EndpointStatus
 	StatusReason string
 	Epoch        int64 // one more with each change of Status: tells one pause from the next
+	Rev          int64 // one more with each change of anything; set where it was read
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 }

@@ -85,7 +85,7 @@ func TestMessageComesBackAsItWent(t *testing.T) {
 		m := hook.Message{
 			Ref:       hook.Ref{Tenant: "acme", EventID: eventID, EndpointID: endpointID},
 			EventType: "order.created", CreatedAt: at,
-			Gen: rapid.IntRange(0, 9).Draw(t, "gen"), Hop: rapid.IntRange(0, 9).Draw(t, "hop"), Returns: rapid.IntRange(0, 3).Draw(t, "returns"),
+			Gen: rapid.IntRange(0, 9).Draw(t, "gen"), Hop: rapid.IntRange(0, 9).Draw(t, "hop"), Returns: rapid.IntRange(0, 3).Draw(t, "returns"), Deferrals: rapid.IntRange(0, 3).Draw(t, "deferrals"), Gone: rapid.Bool().Draw(t, "gone"),
 			Body:  hook.InlineBody(hook.NewBody(eventID, "order.created", at, data)),
 			Trace: rapid.SampledFrom([]string{"", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}).Draw(t, "trace"),
 		}

@@ -56,6 +56,9 @@ type Job struct {
 	Counted bool      // Total has been found out
 	QuietAt time.Time // of a resume or a cancel: when a pass over what is held found nothing; zero: none has
 	Error   string    // of the last thing that went wrong, for people
+	Tries   int       // how often the page at Cursor could not be done for what is on it
+	Aside   []string  // ids of what could not be done and is tried again at the end
+	Rounds  int       // over Aside so far; 0: the end is not reached
 
 	CreatedAt time.Time
 	UpdatedAt time.Time

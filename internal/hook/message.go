@@ -23,6 +23,8 @@ type Message struct {
 	Returns   int       // how often the sweeper has sent the delivery back undecided
 	NotBefore time.Time // no post before; zero: at once
 	Slot      bool      // NotBefore is the delivery's own slot in the rate limits: it need not ask again
+	Deferrals int       // troubles of our own in a row that have put the delivery off
+	Gone      bool      // the endpoint has answered that it is gone, and that is not on record yet
 	Body      []byte    // the request body; nil: too large or not fit for a queue, read it from the event
 	Trace     string    // the producer's traceparent, carried to the endpoint; empty: none
 }
@@ -42,6 +44,8 @@ type wireMessage struct {
 	Returns    int             `json:"returns,omitempty"`
 	NotBefore  int64           `json:"not_before,omitempty"`
 	Slot       bool            `json:"slot,omitempty"`
+	Deferrals  int             `json:"deferrals,omitempty"`
+	Gone       bool            `json:"gone,omitempty"`
 	Trace      string          `json:"trace,omitempty"`
 	Body       json.RawMessage `json:"body,omitempty"`
 }
@@ -81,7 +85,7 @@ func InlineBody(body []byte) []byte {
 func EncodeMessage(m *Message) ([]byte, error) {
 	w := wireMessage{
 		Version: messageVersion, Tenant: m.Tenant, EventID: m.EventID, EndpointID: m.EndpointID, EventType: m.EventType,
-		CreatedAt: m.CreatedAt.UnixMilli(), Gen: m.Gen, Hop: m.Hop, Returns: m.Returns, Slot: m.Slot, Trace: m.Trace,
+		CreatedAt: m.CreatedAt.UnixMilli(), Gen: m.Gen, Hop: m.Hop, Returns: m.Returns, Slot: m.Slot, Deferrals: m.Deferrals, Gone: m.Gone, Trace: m.Trace,
 	}
 	if !m.NotBefore.IsZero() {
 		w.NotBefore = m.NotBefore.UnixMilli()
@@ -201,13 +205,13 @@ func DecodeMessage(b []byte) (*Message, error) {
 		return nil, errors.New("decode message: no time of acceptance")
 	case len(w.Body) > 0 && w.Body[0] != '{':
 		return nil, errors.New("decode message: the body is no object")
-	case w.Gen < 0 || w.Hop < 0 || w.Returns < 0:
+	case w.Gen < 0 || w.Hop < 0 || w.Returns < 0 || w.Deferrals < 0:
 		return nil, errors.New("decode message: a negative count")
 	}
 	m := &Message{
 		Ref:       Ref{Tenant: w.Tenant, EventID: w.EventID, EndpointID: w.EndpointID},
 		EventType: w.EventType, CreatedAt: time.UnixMilli(w.CreatedAt).UTC(),
-		Gen: w.Gen, Hop: w.Hop, Returns: w.Returns, Slot: w.Slot, Body: w.Body, Trace: w.Trace,
+		Gen: w.Gen, Hop: w.Hop, Returns: w.Returns, Slot: w.Slot, Deferrals: w.Deferrals, Gone: w.Gone, Body: w.Body, Trace: w.Trace,
 	}
 	if w.NotBefore != 0 {
 		m.NotBefore = time.UnixMilli(w.NotBefore).UTC()

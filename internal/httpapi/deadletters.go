@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"time"
 
 	"posthorn/internal/hook"
 	"posthorn/internal/ingest"
@@ -31,8 +32,10 @@ type Redriver interface {
 	Replay(ctx context.Context, tenant, id string) (deliveryID string, err error)
 	// Retry sends a delivery, whatever its state.
 	Retry(ctx context.Context, ref hook.Ref) error
-	// Resend sends an event to endpoints, whether it was sent to them or not.
-	Resend(ctx context.Context, event *hook.Event, endpointIDs []string) error
+	// Resend sends an event to endpoints, whether it was sent to them or not,
+	// unless that was done since a time, where there is one. failed says to which
+	// it could not be sent; after err it was sent to none.
+	Resend(ctx context.Context, event *hook.Event, endpointIDs []string, since time.Time) (failed map[string]error, err error)
 }
 
 // deadLetterAnswer is a dead letter as callers see it. An undecodable message

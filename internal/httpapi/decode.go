@@ -18,7 +18,7 @@ import (
 // maxBody is the largest body of a request, in bytes.
 const maxBody = 1 << 20
 
-// readBody reads the JSON body of a request, of at most so many bytes: not yet
+// readBody reads the JSON body of a request, of at most so many bytes, and checks
 // its grammar.
 func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
 	if err := checkMediaType(r.Header); err != nil {
@@ -31,11 +31,29 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error
 	if len(bytes.TrimLeft(b, " \t\r\n")) == 0 {
 		return nil, invalidJSON("the body is empty")
 	}
-	if !utf8.Valid(b) {
-		return nil, invalidJSON("the body is not valid UTF-8")
-	}
-	return b, nil
+	return b, checkGrammar(b)
 }
+
+// checkGrammar refuses a body that is not JSON as a whole, and names the byte
+// where it ceases to be. What is nested deeper than the decoder follows is let
+// through: no field takes it, and of a payload ingest says that it is too deep.
+func checkGrammar(b []byte) error {
+	if !utf8.Valid(b) {
+		return invalidJSON("the body is not valid UTF-8")
+	}
+	if json.Valid(b) {
+		return nil
+	}
+	var v json.RawMessage
+	err := json.Unmarshal(b, &v) // says where
+	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) && strings.HasSuffix(syntax.Error(), tooDeep) {
+		return nil
+	}
+	return notJSON(err)
+}
+
+// tooDeep is how encoding/json ends what it says of more than 10,000 levels.
+const tooDeep = "exceeded max depth"
 
 // readAll reads a body of up to so many bytes.
 func readAll(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
@@ -79,16 +97,11 @@ func checkMediaType(h http.Header) error {
 }
 
 // readObject reads a JSON body and calls member for each member of the object
-// that it has to be. The grammar of the whole body is checked first, so member
-// gets complete JSON values.
+// that it has to be.
 func readObject(w http.ResponseWriter, r *http.Request, member func(name, value []byte) error) error {
 	b, err := readBody(w, r, maxBody)
 	if err != nil {
 		return err
-	}
-	var v json.RawMessage
-	if err := json.Unmarshal(b, &v); err != nil {
-		return notJSON(err)
 	}
 	return object("", b, member)
 }
@@ -102,26 +115,15 @@ func optionalObject(w http.ResponseWriter, r *http.Request, member func(name, va
 	if err := checkMediaType(r.Header); err != nil {
 		return err
 	}
-	if !utf8.Valid(b) {
-		return invalidJSON("the body is not valid UTF-8")
-	}
-	var v json.RawMessage
-	if err := json.Unmarshal(b, &v); err != nil {
-		return notJSON(err)
+	if err := checkGrammar(b); err != nil {
+		return err
 	}
 	return object("", b, member)
 }
 
 // noBody refuses a body other than nothing or an empty object.
 func noBody(w http.ResponseWriter, r *http.Request) error {
-	b, err := readAll(w, r, maxBody)
-	if err != nil || len(b) == 0 {
-		return err
-	}
-	if err := checkMediaType(r.Header); err != nil {
-		return err
-	}
-	return object("", b, unknownField)
+	return optionalObject(w, r, unknownField)
 }
 
 func invalidJSON(reason string) error {
@@ -174,8 +176,8 @@ func typeOf(value []byte) string {
 func isNull(value []byte) bool { return string(value) == "null" }
 
 // object walks through a JSON object and calls member with each name, decoded,
-// and value, as it stands. It splits the object and no more: whether a value is
-// well formed is for whoever decodes it. A name may stand there once.
+// and value, as it stands. It splits the object and no more, and does so with any
+// bytes: what is nested too deep comes here unchecked. A name may stand there once.
 func object(path string, b []byte, member func(name, value []byte) error) error {
 	i := skipSpace(b, 0)
 	if i == len(b) || b[i] != '{' {

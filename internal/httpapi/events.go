@@ -1,11 +1,13 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"posthorn/internal/hook"
 	"posthorn/internal/ingest"
@@ -90,7 +92,7 @@ func emptyKey(field string) error {
 }
 
 // decodeFields reads an event's own fields. The payload is cut out, not
-// decoded: its grammar is for ingest to check. hasID says that the producer's
+// decoded: what it may hold is for ingest to check. hasID says that the producer's
 // id was given.
 func decodeFields(body []byte) (req ingest.Request, hasID bool, err error) {
 	var hasType bool
@@ -245,7 +247,7 @@ func (a *API) resendEvent(w http.ResponseWriter, r *http.Request) error {
 		} else if err != nil {
 			return err
 		}
-		if err := a.o.Redriver.Resend(r.Context(), event, []string{endpointID}); err != nil {
+		if err := a.resendTo(r.Context(), event, []string{endpointID}); err != nil {
 			return err
 		}
 		return a.answerResent(w, r, event, []string{endpointID})
@@ -261,7 +263,7 @@ func (a *API) resendEvent(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	now := ids[:min(len(ids), hook.MaxInlineTargets)]
-	if err := a.o.Redriver.Resend(r.Context(), event, now); err != nil {
+	if err := a.resendTo(r.Context(), event, now); err != nil {
 		return err
 	}
 	if len(ids) > len(now) {
@@ -273,6 +275,15 @@ func (a *API) resendEvent(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return a.answerResent(w, r, event, ids)
+}
+
+// resendTo sends an event to some endpoints, or says why it could not to one.
+func (a *API) resendTo(ctx context.Context, event *hook.Event, endpointIDs []string) error {
+	failed, err := a.o.Redriver.Resend(ctx, event, endpointIDs, time.Time{})
+	for _, id := range endpointIDs {
+		err = cmp.Or(err, failed[id])
+	}
+	return err
 }
 
 // answerResent answers as a POST of the event would, with the deliveries that

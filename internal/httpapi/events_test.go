@@ -90,7 +90,7 @@ func TestPostEventRefusesBadInput(t *testing.T) {
 		"name with bad escape":   {body: `{"event\_type":"a","payload":{}}`, code: "invalid_json"},
 		"type with bad escape":   {body: `{"event_type":"\a","payload":{}}`, code: "invalid_json"},
 		"not UTF-8":              {body: "{\"event_type\":\"a\",\"payload\":{\"s\":\"\xff\"}}", code: "invalid_json"},
-		"byte order mark":        {body: "\ufeff{\"event_type\":\"a\",\"payload\":{}}", code: "wrong_type"},
+		"byte order mark":        {body: "\ufeff{\"event_type\":\"a\",\"payload\":{}}", code: "invalid_json"},
 		"unknown field":          {body: `{"event_type":"a","payload":{},"data":{}}`, code: "unknown_field", field: "data"},
 		"misspelt field":         {body: `{"Event_Type":"a","payload":{}}`, code: "unknown_field", field: "Event_Type"},
 		"type twice":             {body: `{"event_type":"a","event_type":"a","payload":{}}`, code: "duplicate_field", field: "event_type"},
@@ -107,9 +107,11 @@ func TestPostEventRefusesBadInput(t *testing.T) {
 		"payload null":           {body: `{"event_type":"a","payload":null}`, code: "wrong_type", field: "payload"},
 		"payload string":         {body: `{"event_type":"a","payload":"{}"}`, code: "wrong_type", field: "payload"},
 		"payload array":          {body: `{"event_type":"a","payload":[{}]}`, code: "wrong_type", field: "payload"},
-		"payload not JSON":       {body: `{"event_type":"a","payload":{"a":nul}}`, code: "invalid_json", field: "payload"},
+		"payload not JSON":       {body: `{"event_type":"a","payload":{"a":nul}}`, code: "invalid_json"},
 		"payload wrong brackets": {body: `{"event_type":"a","payload":{"a":[[}}`, code: "invalid_json"},
-		"payload wrong pair":     {body: `{"event_type":"a","payload":{"a":[}]}`, code: "invalid_json", field: "payload"},
+		"payload wrong pair":     {body: `{"event_type":"a","payload":{"a":[}]}`, code: "invalid_json"},
+		"payload far too deep":   {body: `{"event_type":"a","payload":` + nested(100_000) + `}`, code: "payload_too_deep", field: "payload"},
+		"something far too deep": {body: `{"event_type":"a","payload":{},"x":` + nested(100_000) + `}`, code: "unknown_field", field: "x"},
 		"payload too deep":       {body: `{"event_type":"a","payload":` + nested(101) + `}`, code: "payload_too_deep", field: "payload"},
 		"payload too large":      {body: `{"event_type":"a","payload":{"s":"` + strings.Repeat("x", 256<<10) + `"}}`, status: 413, code: "payload_too_large", field: "payload"},
 		"body too large":         {body: `{"event_type":"a","payload":{` + strings.Repeat(" ", 1<<20) + `}}`, status: 413, code: "body_too_large"},
@@ -138,6 +140,29 @@ func TestPostEventRefusesBadInput(t *testing.T) {
 			w.requireUntouched(t)
 			require.Empty(t, w.events)
 		})
+	}
+}
+
+// A body that is not JSON is refused as a whole, whatever else is wrong with it,
+// and the answer names the byte at which it ceases to be.
+func TestABodyThatIsNotJSONIsRefusedByTheByte(t *testing.T) {
+	t.Parallel()
+	for body, at := range map[string]string{
+		`{"event_type":"a","payload":{"a":nul}}`:      "at byte 37",
+		`{"unknown":1,"payload":{"a":[}]}}`:           "at byte 30",
+		`{"event_type":"a","payload":{"a":01}}`:       "at byte 35",
+		`{"event_type":"a","payload":{}} x`:           "at byte 33",
+		"{\"event_type\":\"a\nb\",\"payload\":{}}":    "at byte 17",
+		`{"event_type":"a","payload":{"s":"\x"}}`:     "at byte 36",
+		`{"event_type":"a","payload":{"a":"b"`:        "at byte 36",
+		"\ufeff{\"event_type\":\"a\",\"payload\":{}}": "at byte 1",
+	} {
+		w := newWorld()
+		v := requireProblem(t, w.do("POST", "/api/v1/events", body), 400, "invalid_json", "")
+		require.Contains(t, v["detail"], at, body)
+		v = requireProblem(t, w.do("POST", "/api/v1/events/batch", `{"events":[{"event_type":"b","payload":{}},`+body+`]}`), 400, "invalid_json", "")
+		require.Contains(t, v["detail"], "at byte ", body)
+		require.Empty(t, w.events, "nothing of it is taken")
 	}
 }
 

@@ -152,6 +152,17 @@ func TestResendOfAnEvent(t *testing.T) {
 	}
 }
 
+func TestAResendThatCannotGoToOneOfItsEndpointsSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	w.register(t, anyEndpoint)
+	event := w.post(t, `{"event_type":"a","payload":{}}`)
+	for _, op := range []string{"resend", "resend one"} {
+		w.faults[op] = failed
+		requireProblem(t, w.do("POST", "/api/v1/events/"+event+"/resend", ""), 503, "unavailable", "")
+	}
+}
+
 func TestWhatADeliveryWaitsFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

@@ -251,6 +251,8 @@ func (w *world) Recipients(context.Context, *hook.Event) ([]string, error) { ret
 
 func (w *world) AddRecipients(context.Context, *hook.Event, []string, time.Time) error { return nil }
 
+func (w *world) ExtendEvent(context.Context, string, string, time.Time) error { return nil }
+
 func (w *world) DeadLetter(context.Context, string, string) (*hook.DeadLetter, error) {
 	return nil, hook.ErrNotFound
 }

@@ -15,6 +15,9 @@ import (
 type Store interface {
 	EndpointSet(ctx context.Context, tenant string) (*hook.EndpointSet, error)
 	Event(ctx context.Context, tenant, id string) (*hook.Event, error)
+	// ExtendEvent lets an event, and what is kept beside it, expire no sooner
+	// than until.
+	ExtendEvent(ctx context.Context, tenant, id string, until time.Time) error
 	// Recipients returns the ids of all endpoints that the event matched or was
 	// resent to, AddRecipients notes more of the latter until a time.
 	Recipients(ctx context.Context, e *hook.Event) ([]string, error)
@@ -88,6 +91,9 @@ func (r *Redriver) Again(ctx context.Context, ref hook.Ref, row *hook.Delivery) 
 // send puts a message of generation gen into the queue, and moves the row
 // there.
 func (r *Redriver) send(ctx context.Context, ref hook.Ref, row *hook.Delivery, event *hook.Event, gen int) error {
+	if err := r.keepEvent(ctx, ref, event.CreatedAt); err != nil {
+		return fmt.Errorf("send %s again: %w", ref.ID(), err)
+	}
 	sent := r.Queue.Send(ctx, []hook.Outgoing{{Message: &hook.Message{
 		Ref: ref, EventType: event.Type, CreatedAt: event.CreatedAt, Gen: gen, Body: hook.InlineBody(event.Body), Trace: event.Trace,
 	}}})[0]
@@ -100,6 +106,17 @@ func (r *Redriver) send(ctx context.Context, ref hook.Ref, row *hook.Delivery, e
 		r.Log.WarnContext(ctx, "row of a delivery sent again not moved yet", "delivery_id", ref.ID(), "error", err)
 	}
 	return nil
+}
+
+// keepEvent lets an event live as long as the row of a delivery that is sent
+// again: its payload has to be there when the last attempt comes, and one that
+// is made later extends it further.
+func (r *Redriver) keepEvent(ctx context.Context, ref hook.Ref, createdAt time.Time) error {
+	until := r.Now().Add(r.DeadLetters)
+	if !until.After(createdAt.Add(r.Retention)) {
+		return nil // it does so by itself
+	}
+	return r.Store.ExtendEvent(ctx, ref.Tenant, ref.EventID, until)
 }
 
 func (r *Redriver) row(ctx context.Context, ref hook.Ref) (*hook.Delivery, error) {

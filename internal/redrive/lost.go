@@ -16,6 +16,9 @@ import (
 // other. So what waits for a slot of a rate limit keeps its place.
 func (r *Redriver) SendUnrecorded(ctx context.Context, event *hook.Event, endpointID string) error {
 	ref := event.Ref(endpointID)
+	if err := r.keepEvent(ctx, ref, event.CreatedAt); err != nil {
+		return fmt.Errorf("send %s once more: %w", ref.ID(), err)
+	}
 	sent := r.Queue.Send(ctx, []hook.Outgoing{{Message: &hook.Message{
 		Ref: ref, EventType: event.Type, CreatedAt: event.CreatedAt, Body: hook.InlineBody(event.Body), Trace: event.Trace,
 	}}})[0]
@@ -39,6 +42,9 @@ func (r *Redriver) SendUnrecorded(ctx context.Context, event *hook.Event, endpoi
 // before. The row goes on naming the one that seems lost: should it come, it
 // counts too, and the first of them that records a higher hop drops the others.
 func (r *Redriver) SendOn(ctx context.Context, row *hook.Delivery) error {
+	if err := r.keepEvent(ctx, row.Ref, row.CreatedAt); err != nil {
+		return fmt.Errorf("send %s on: %w", row.ID(), err)
+	}
 	// The body is read from the event by who posts it.
 	sent := r.Queue.Send(ctx, []hook.Outgoing{{Message: &hook.Message{
 		Ref: row.Ref, EventType: row.EventType, CreatedAt: row.CreatedAt, Gen: row.Gen, Hop: row.Hop + 1,

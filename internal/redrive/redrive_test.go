@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
@@ -46,6 +48,7 @@ type world struct {
 	until     time.Time // of the last recipients that were added
 	holds     int
 	sent      []*hook.Message
+	extended  time.Time // how long the event lives now, where that was asked for
 	faults    map[string]fault
 	meanwhile func() // happens before the next save
 	r         *redrive.Redriver
@@ -127,6 +130,26 @@ func (w *world) AddRecipients(_ context.Context, _ *hook.Event, ids []string, un
 		return errFault
 	}
 	return nil
+}
+
+func (w *world) ExtendEvent(_ context.Context, _, _ string, until time.Time) error {
+	f := w.trip("extend")
+	if f != fails {
+		w.extended = until
+	}
+	if f != 0 {
+		return errFault
+	}
+	return nil
+}
+
+// resend sends the event again, and returns why it could not, of any endpoint.
+func (w *world) resend(since time.Time, ids ...string) error {
+	failed, err := w.r.Resend(w.t.Context(), w.event, ids, since)
+	if err != nil {
+		return err
+	}
+	return errors.Join(slices.Collect(maps.Values(failed))...)
 }
 
 func (w *world) Deliveries(_ context.Context, refs []hook.Ref) ([]*hook.Delivery, error) {
@@ -388,7 +411,7 @@ func TestResendGoesToEachEndpointWithAFreshBudget(t *testing.T) {
 	w.dead()
 	w.rows[ref].Status, w.rows[ref].DeadLetterID = hook.Delivered, ""
 	gone := "ep_01JCXZ5T5V8Q0R9A1B2C3D4E5K"
-	require.NoError(t, w.r.Resend(t.Context(), w.event, []string{endpointID, otherID, gone}))
+	require.NoError(t, w.resend(time.Time{}, endpointID, otherID, gone))
 	require.Len(t, w.sent, 2, "one is deleted")
 	require.Equal(t, 1, w.rows[ref].Gen)
 	other := w.rows[w.event.Ref(otherID)]
@@ -397,8 +420,72 @@ func TestResendGoesToEachEndpointWithAFreshBudget(t *testing.T) {
 	require.Zero(t, other.Attempts)
 	require.Equal(t, []string{endpointID, otherID}, w.targets, "among the event's recipients")
 	require.Equal(t, w.event.CreatedAt.Add(30*day), w.until)
-	require.NoError(t, w.r.Resend(t.Context(), w.event, []string{otherID}))
+	require.NoError(t, w.resend(time.Time{}, otherID))
 	require.Equal(t, []string{endpointID, otherID}, w.targets, "once")
+}
+
+// A step of a job that resends may be made twice, with its rows moved, or moved
+// only by what the first messages recorded: each delivery is sent once.
+func TestAResendThatIsRepeatedSendsOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.dead()
+	began := noon.Add(-time.Minute)
+	w.rows[ref].RequeuedAt = began.Add(-time.Millisecond) // by an earlier retry
+	for range 2 {
+		require.NoError(t, w.resend(began, endpointID, otherID))
+		require.Len(t, w.sent, 2)
+	}
+	require.NoError(t, w.resend(time.Time{}, endpointID), "a caller's own is one more")
+	require.Len(t, w.sent, 3)
+}
+
+func TestAResendGoesOnPastWhatCannotBeSent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.faults["send"] = fails
+	failed, err := w.r.Resend(t.Context(), w.event, []string{endpointID, otherID}, time.Time{})
+	require.NoError(t, err)
+	require.Len(t, failed, 1)
+	require.ErrorIs(t, failed[endpointID], errFault)
+	require.Len(t, w.sent, 1)
+	require.Equal(t, otherID, w.sent[0].EndpointID)
+}
+
+// What is sent again of an old event finds its payload at its last attempt.
+func TestAnEventLivesAsLongAsWhatIsSentAgainOfIt(t *testing.T) {
+	t.Parallel()
+	for name, again := range map[string]func(w *world) error{
+		"retry":   func(w *world) error { return w.r.Retry(w.t.Context(), ref) },
+		"recover": func(w *world) error { return w.r.Again(w.t.Context(), ref, w.copyOf(ref)) },
+		"replay": func(w *world) error {
+			_, err := w.r.Replay(w.t.Context(), "acme", entryID)
+			return err
+		},
+		"resend":         func(w *world) error { return w.resend(time.Time{}, endpointID) },
+		"sent once more": func(w *world) error { return w.r.SendUnrecorded(w.t.Context(), w.event, endpointID) },
+		"sent on":        func(w *world) error { return w.r.SendOn(w.t.Context(), w.copyOf(ref)) },
+	} {
+		w := newWorld(t)
+		w.dead()
+		require.NoError(t, again(w), name)
+		require.Zero(t, w.extended, "%s: it lives that long by itself", name)
+
+		for _, f := range []fault{0, fails, answerLost} {
+			w = newWorld(t)
+			w.dead()
+			w.event.CreatedAt = noon.Add(-29 * day)
+			w.rows[ref].CreatedAt = w.event.CreatedAt
+			if f != 0 {
+				w.faults["extend"] = f
+				require.ErrorIs(t, again(w), errFault, name)
+				require.Empty(t, w.sent, "%s: nothing is sent before", name)
+			}
+			require.NoError(t, again(w), name)
+			require.Len(t, w.sent, 1, name)
+			require.Equal(t, noon.Add(7*day), w.extended, name)
+		}
+	}
 }
 
 func TestNothingIsResentToWhoIsNotNotedAsRecipient(t *testing.T) {
@@ -407,9 +494,9 @@ func TestNothingIsResentToWhoIsNotNotedAsRecipient(t *testing.T) {
 		for _, f := range []fault{fails, answerLost} {
 			w := newWorld(t)
 			w.faults[op] = f
-			require.Error(t, w.r.Resend(t.Context(), w.event, []string{otherID}), op)
+			require.Error(t, w.resend(time.Time{}, otherID), op)
 			require.Empty(t, w.sent, op)
-			require.NoError(t, w.r.Resend(t.Context(), w.event, []string{otherID}), op)
+			require.NoError(t, w.resend(time.Time{}, otherID), op)
 			require.Len(t, w.sent, 1, op)
 			require.Equal(t, []string{endpointID, otherID}, w.targets, op)
 		}
