@@ -162,8 +162,8 @@ func inProcess(app *wire.App) localaws.Functions {
 	deliverer, sweeper := app.Deliverer(), app.Sweeper()
 	return localaws.Functions{
 		API: gateway.Function(lambdaevent.Gateway(app.API(wire.APIOptions{TestReceiver: true}))),
-		Deliver: poller.Function(func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
-			return lambdaevent.Failures(deliverer.Deliver(ctx, lambdaevent.Batch(e))), nil
+		Deliver: poller.Function(func(ctx context.Context, e events.SQSEvent, over func(messageID string)) (events.SQSEventResponse, error) {
+			return lambdaevent.Failures(deliverer.DeliverEach(ctx, lambdaevent.Batch(e), over)), nil
 		}),
 		Sweep: func(ctx context.Context) error {
 			_, err := sweeper.Sweep(ctx)

@@ -97,7 +97,7 @@ func runServe(ctx context.Context, cfg *config.Config, account wire.Services, lo
 	sweeper := app.Sweeper()
 	err = serving.Run(ctx, serving.Options{
 		API: app.API(wire.APIOptions{TestReceiver: cfg.TestReceiver}), Listen: listener,
-		Queue: app.Queues(), Deliver: app.Deliverer().Deliver, Leases: app.Table(), Counts: app.Counts(), Name: app.NewName(),
+		Queue: app.Queues(), Deliver: app.Deliverer().DeliverEach, Leases: app.Table(), Counts: app.Counts(), Name: app.NewName(),
 		Sweep: func(ctx context.Context) error {
 			_, err := sweeper.Sweep(ctx)
 			return err

@@ -44,11 +44,11 @@ func startLeaky(t *testing.T, m mode) *leaky {
 		l.reconciler = wire.Reconciler(cfg, on, func() time.Time { return time.Now().Add(2 * time.Hour) }, slog.New(slog.DiscardHandler))
 		f := start0(t, s, cfg, awsURL)
 		deliver, sweep := f.Deliver, f.Sweep
-		f.Deliver = func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
+		f.Deliver = func(ctx context.Context, e events.SQSEvent, over func(messageID string)) (events.SQSEventResponse, error) {
 			if e.Records = l.kept(e.Records); len(e.Records) == 0 {
 				return events.SQSEventResponse{}, nil
 			}
-			return deliver(ctx, e)
+			return deliver(ctx, e, over)
 		}
 		f.Sweep = func(ctx context.Context) error {
 			l.sweeping.Lock()

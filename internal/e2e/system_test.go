@@ -282,8 +282,8 @@ func onClient(t testing.TB, s *system, client *http.Client, cfg *config.Config, 
 	t.Cleanup(func() { stop(); counting.Wait() })
 	return localaws.Functions{
 		API: gateway.Function(lambdaevent.Gateway(api.API(wire.APIOptions{TestReceiver: true, Now: now}))),
-		Deliver: func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
-			return lambdaevent.Failures(deliver.Deliver(ctx, lambdaevent.Batch(e))), nil
+		Deliver: func(ctx context.Context, e events.SQSEvent, over func(messageID string)) (events.SQSEventResponse, error) {
+			return lambdaevent.Failures(deliver.DeliverEach(ctx, lambdaevent.Batch(e), over)), nil
 		},
 		Sweep: func(ctx context.Context) error {
 			_, err := sweeper.Sweep(ctx)

@@ -263,7 +263,7 @@ func call[T any](f *function, do func(ctx context.Context, e *environment) (T, e
 	return o.answer, o.err
 }
 
-func (a *account) invokeDeliver(_ context.Context, batch events.SQSEvent) (events.SQSEventResponse, error) {
+func (a *account) invokeDeliver(_ context.Context, batch events.SQSEvent, _ func(string)) (events.SQSEventResponse, error) {
 	return call(a.deliver, func(ctx context.Context, e *environment) (events.SQSEventResponse, error) {
 		return e.deliver(ctx, batch)
 	})

@@ -130,7 +130,7 @@ func TestWhatIsUnderWayAtTheEndIsFinished(t *testing.T) {
 			<-goOn
 			return events.APIGatewayV2HTTPResponse{StatusCode: http.StatusAccepted}, nil
 		},
-		Deliver: func(ctx context.Context, _ events.SQSEvent) (events.SQSEventResponse, error) {
+		Deliver: func(ctx context.Context, _ events.SQSEvent, _ func(string)) (events.SQSEventResponse, error) {
 			began <- "deliver"
 			<-goOn
 			for r.apiTakesConnections() { // it is shut before the deliveries end
@@ -168,7 +168,7 @@ func TestALongPollOfOthersIsCutOff(t *testing.T) {
 		API: func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 			return events.APIGatewayV2HTTPResponse{StatusCode: http.StatusOK}, nil
 		},
-		Deliver: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+		Deliver: func(context.Context, events.SQSEvent, func(string)) (events.SQSEventResponse, error) {
 			return events.SQSEventResponse{}, nil
 		},
 	})

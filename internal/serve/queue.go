@@ -29,7 +29,9 @@ type Queue interface {
 
 // Deliver takes a batch through and returns the ids of the messages that stay
 // in the queue.
-type Deliver func(ctx context.Context, batch []hook.Received) (failed []string)
+// It calls over with each message's id as soon as nothing more happens to that
+// message.
+type Deliver func(ctx context.Context, batch []hook.Received, over func(messageID string)) (failed []string)
 
 const (
 	// lastReceive is how long a receive may go on once the process is told to
@@ -75,12 +77,12 @@ func (q polled) Delete(ctx context.Context, receiptHandles []string) error {
 // ended is not begun but returned, and so is what had to be cut off, so that
 // another process has it at once and not after the visibility timeout.
 func function(stopping context.Context, deliver Deliver, queue Queue, log *slog.Logger) poller.Function {
-	return func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
+	return func(ctx context.Context, e events.SQSEvent, over func(messageID string)) (events.SQSEventResponse, error) {
 		batch := lambdaevent.Batch(e)
 		if stopping.Err() != nil {
 			return lambdaevent.Failures(giveBack(ctx, queue, batch, log)), nil
 		}
-		failed := deliver(ctx, batch)
+		failed := deliver(ctx, batch, over)
 		if errors.Is(ctx.Err(), context.Canceled) {
 			failed = giveBack(ctx, queue, only(batch, failed), log)
 		}

@@ -18,6 +18,13 @@
 // A message may be handed on more than once: a delete can be lost, and SQS
 // itself delivers at least once.
 //
+// # Places
+//
+// So many messages may be in the function at once. One that is over gives its
+// place back at once where the function says so: what else travelled in its batch
+// may take its time. Its delete waits for the end of the batch, as the report
+// does.
+//
 // # Batches and latency
 //
 // A message that arrives at a poller with little to do is handed on at once,

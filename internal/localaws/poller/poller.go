@@ -36,8 +36,9 @@ type Options struct {
 
 	// BatchSize is the largest batch, 1 to 10. 0: 10.
 	BatchSize int
-	// Workers is the number of messages that may be in the function at once.
-	// A batch takes no more than are free. 0: 64.
+	// Workers is the number of messages that may be in the function at once: until
+	// it says that they are over, or to the end of their batch. A batch takes no
+	// more than are free. 0: 64.
 	Workers int
 	// Receivers is the number of concurrent receives. One is enough for a queue
 	// on the same machine; each hides the round trip of a distant one. 0: 1.
@@ -123,10 +124,15 @@ func (p *Poller) Run(ctx context.Context) error {
 	}
 	receivers.Wait()
 
+	ended := make(chan struct{})
+	go func() {
+		r.invocations.Wait()
+		close(ended)
+	}()
 	var err error
-	if !r.idleWithin(p.drain) {
+	if !within(ended, p.drain) {
 		cancel()
-		if !r.idleWithin(cancelGrace) {
+		if !within(ended, cancelGrace) {
 			err = fmt.Errorf("poller: %d messages are still in the function", p.workers-len(r.free))
 			p.log.Error("drain", "error", err)
 		}
@@ -138,9 +144,10 @@ func (p *Poller) Run(ctx context.Context) error {
 // run is the state of one Run.
 type run struct {
 	*Poller
-	work    context.Context // of invocations
-	free    chan struct{}   // one token for each message that may enter the function
-	deletes *deleter
+	work        context.Context // of invocations
+	invocations sync.WaitGroup
+	free        chan struct{} // one token for each message that may enter the function
+	deletes     *deleter
 }
 
 // receive polls until ctx is done.
@@ -156,7 +163,7 @@ func (r *run) receive(ctx context.Context) {
 		if len(batch) > 0 { // also when ctx is done: they are received, and invisible to others
 			held := min(n, len(batch))
 			n -= held
-			go r.invoke(batch, held)
+			r.invocations.Go(func() { r.invoke(batch, held) })
 		}
 		r.give(n)
 		switch {
@@ -214,22 +221,16 @@ func (r *run) give(n int) {
 	}
 }
 
-// idleWithin reports whether all places were free within d. It must be called
-// once nothing takes places any more; what it took it keeps.
-func (r *run) idleWithin(d time.Duration) bool {
+// within reports whether done is closed within d.
+func within(done <-chan struct{}, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	var got int
-	for got < r.workers {
-		select {
-		case <-r.free:
-			got++
-		case <-timer.C:
-			r.give(got)
-			return false
-		}
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
 	}
-	return true
 }
 
 // pause waits for d or the end of ctx.

@@ -18,9 +18,10 @@ import (
 type (
 	batch  = events.SQSEvent
 	answer = events.SQSEventResponse
+	over   = func(messageID string)
 )
 
-func succeed(context.Context, batch) (answer, error) { return answer{}, nil }
+func succeed(context.Context, batch, over) (answer, error) { return answer{}, nil }
 
 func TestWhatTheReportLeavesInTheQueue(t *testing.T) {
 	for name, tc := range map[string]struct {
@@ -28,18 +29,18 @@ func TestWhatTheReportLeavesInTheQueue(t *testing.T) {
 		left []string // of a, b, c
 	}{
 		"nothing reported": {succeed, nil},
-		"an empty list": {func(context.Context, batch) (answer, error) {
+		"an empty list": {func(context.Context, batch, over) (answer, error) {
 			return answer{BatchItemFailures: []events.SQSBatchItemFailure{}}, nil
 		}, nil},
-		"one reported":           {func(context.Context, batch) (answer, error) { return reporting("b"), nil }, []string{"b"}},
-		"one reported twice":     {func(context.Context, batch) (answer, error) { return reporting("b", "b"), nil }, []string{"b"}},
-		"all reported":           {func(context.Context, batch) (answer, error) { return reporting("c", "b", "a"), nil }, []string{"a", "b", "c"}},
-		"an empty identifier":    {func(context.Context, batch) (answer, error) { return reporting("b", ""), nil }, []string{"a", "b", "c"}},
-		"an unknown identifier":  {func(context.Context, batch) (answer, error) { return reporting("b", "x"), nil }, []string{"a", "b", "c"}},
-		"a receipt handle":       {func(context.Context, batch) (answer, error) { return reporting("r-b"), nil }, []string{"a", "b", "c"}},
-		"an error":               {func(context.Context, batch) (answer, error) { return answer{}, errors.New("no") }, []string{"a", "b", "c"}},
-		"an error with a report": {func(context.Context, batch) (answer, error) { return reporting("b"), errors.New("no") }, []string{"a", "b", "c"}},
-		"a panic":                {func(context.Context, batch) (answer, error) { panic("no") }, []string{"a", "b", "c"}},
+		"one reported":           {func(context.Context, batch, over) (answer, error) { return reporting("b"), nil }, []string{"b"}},
+		"one reported twice":     {func(context.Context, batch, over) (answer, error) { return reporting("b", "b"), nil }, []string{"b"}},
+		"all reported":           {func(context.Context, batch, over) (answer, error) { return reporting("c", "b", "a"), nil }, []string{"a", "b", "c"}},
+		"an empty identifier":    {func(context.Context, batch, over) (answer, error) { return reporting("b", ""), nil }, []string{"a", "b", "c"}},
+		"an unknown identifier":  {func(context.Context, batch, over) (answer, error) { return reporting("b", "x"), nil }, []string{"a", "b", "c"}},
+		"a receipt handle":       {func(context.Context, batch, over) (answer, error) { return reporting("r-b"), nil }, []string{"a", "b", "c"}},
+		"an error":               {func(context.Context, batch, over) (answer, error) { return answer{}, errors.New("no") }, []string{"a", "b", "c"}},
+		"an error with a report": {func(context.Context, batch, over) (answer, error) { return reporting("b"), errors.New("no") }, []string{"a", "b", "c"}},
+		"a panic":                {func(context.Context, batch, over) (answer, error) { panic("no") }, []string{"a", "b", "c"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -75,7 +76,7 @@ func TestEventCarriesTheMessage(t *testing.T) {
 			{ID: "bare", ReceiptHandle: "h2"},
 		}
 		var got batch
-		stop := start(Options{Queue: q, ARN: "arn:aws:sqs:eu-west-1:000000000000:deliveries", Function: func(_ context.Context, b batch) (answer, error) {
+		stop := start(Options{Queue: q, ARN: "arn:aws:sqs:eu-west-1:000000000000:deliveries", Function: func(_ context.Context, b batch, _ over) (answer, error) {
 			got = b
 			return answer{}, nil
 		}})
@@ -101,7 +102,7 @@ func TestBatchesOfABacklogAreFull(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemory(ids(35)...)
 		sizes := make(chan int, 35)
-		stop := start(Options{Queue: q, Workers: 1000, Function: func(_ context.Context, b batch) (answer, error) {
+		stop := start(Options{Queue: q, Workers: 1000, Function: func(_ context.Context, b batch, _ over) (answer, error) {
 			sizes <- len(b.Records)
 			return answer{}, nil
 		}})
@@ -117,7 +118,7 @@ func TestBatchSizeIsObeyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemory(ids(7)...)
 		sizes := make(chan int, 7)
-		stop := start(Options{Queue: q, BatchSize: 3, Function: func(_ context.Context, b batch) (answer, error) {
+		stop := start(Options{Queue: q, BatchSize: 3, Function: func(_ context.Context, b batch, _ over) (answer, error) {
 			sizes <- len(b.Records)
 			return answer{}, nil
 		}})
@@ -141,7 +142,7 @@ func TestNoMoreMessagesInTheFunctionThanWorkers(t *testing.T) {
 				most = max(most, running)
 				return running
 			}
-			stop := start(Options{Queue: q, Workers: 25, Receivers: receivers, Function: func(_ context.Context, b batch) (answer, error) {
+			stop := start(Options{Queue: q, Workers: 25, Receivers: receivers, Function: func(_ context.Context, b batch, _ over) (answer, error) {
 				count(len(b.Records))
 				time.Sleep(time.Second)
 				count(-len(b.Records))
@@ -157,11 +158,48 @@ func TestNoMoreMessagesInTheFunctionThanWorkers(t *testing.T) {
 	}
 }
 
+// A message that hangs holds its own place, and not those of what came with it.
+func TestAMessageThatIsOverGivesItsPlaceBackBeforeItsBatchEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newMemory(ids(40)...)
+		hang := make(chan struct{})
+		var mu sync.Mutex
+		seen := 0
+		stop := start(Options{Queue: q, Workers: 10, Function: func(_ context.Context, b batch, over over) (answer, error) {
+			for i := range b.Records {
+				mu.Lock()
+				seen++
+				mu.Unlock()
+				if i > 0 {
+					over(b.Records[i].MessageId)
+					over(b.Records[i].MessageId) // a place is given back once
+					over("another's")
+				}
+			}
+			<-hang
+			return answer{}, nil
+		}})
+		time.Sleep(time.Second)
+		mu.Lock()
+		require.GreaterOrEqual(t, seen, 37, "each batch holds one place")
+		require.Less(t, seen, 41)
+		mu.Unlock()
+		require.Empty(t, q.gone(), "what is done with is deleted at the end of its batch")
+		go func() {
+			time.Sleep(time.Second)
+			close(hang)
+		}()
+		require.NoError(t, stop(), "it waits for what holds no place too")
+		require.NotEmpty(t, q.gone())
+		require.Len(t, q.gone(), seen)
+	})
+}
+
 func TestAMessageOfAnIdlePollerIsHandedOnAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemory()
 		at := make(chan time.Time, 1)
-		stop := start(Options{Queue: q, Function: func(context.Context, batch) (answer, error) {
+		stop := start(Options{Queue: q, Function: func(context.Context, batch, over) (answer, error) {
 			at <- time.Now()
 			return answer{}, nil
 		}})
@@ -184,7 +222,7 @@ func TestWhatArrivesInTheWindowTravelsAsOneBatch(t *testing.T) {
 		}
 		got := make(chan handed, 10)
 		begin := time.Now()
-		stop := start(Options{Queue: q, Window: 2 * time.Millisecond, Function: func(_ context.Context, b batch) (answer, error) {
+		stop := start(Options{Queue: q, Window: 2 * time.Millisecond, Function: func(_ context.Context, b batch, _ over) (answer, error) {
 			got <- handed{len(b.Records), time.Since(begin)}
 			time.Sleep(time.Second)
 			return answer{}, nil
@@ -257,7 +295,7 @@ func TestAQueueThatDoesNotWaitIsNotPolledInATightLoop(t *testing.T) {
 func TestInvocationHasTheFunctionsDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemory("a", "b")
-		stop := start(Options{Queue: q, Timeout: 30 * time.Second, Function: func(ctx context.Context, _ batch) (answer, error) {
+		stop := start(Options{Queue: q, Timeout: 30 * time.Second, Function: func(ctx context.Context, _ batch, _ over) (answer, error) {
 			<-ctx.Done()
 			return answer{}, ctx.Err()
 		}})
@@ -273,7 +311,7 @@ func TestInvocationHasTheFunctionsDeadline(t *testing.T) {
 func TestDrainLetsRunningInvocationsFinish(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemory("a", "b")
-		stop := start(Options{Queue: q, BatchSize: 1, Drain: 10 * time.Second, Function: func(ctx context.Context, b batch) (answer, error) {
+		stop := start(Options{Queue: q, BatchSize: 1, Drain: 10 * time.Second, Function: func(ctx context.Context, b batch, _ over) (answer, error) {
 			time.Sleep(5 * time.Second)
 			return answer{}, ctx.Err()
 		}})
@@ -291,7 +329,7 @@ func TestDrainLetsRunningInvocationsFinish(t *testing.T) {
 func TestDrainCancelsWhatRunsTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemory("a")
-		stop := start(Options{Queue: q, Drain: 10 * time.Second, Function: func(ctx context.Context, _ batch) (answer, error) {
+		stop := start(Options{Queue: q, Drain: 10 * time.Second, Function: func(ctx context.Context, _ batch, _ over) (answer, error) {
 			<-ctx.Done()
 			return answer{}, ctx.Err()
 		}})
@@ -307,7 +345,7 @@ func TestDrainGivesUpOnAFunctionThatDoesNotReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newMemory("a", "b")
 		release := make(chan struct{})
-		stop := start(Options{Queue: q, Drain: 10 * time.Second, Function: func(context.Context, batch) (answer, error) {
+		stop := start(Options{Queue: q, Drain: 10 * time.Second, Function: func(context.Context, batch, over) (answer, error) {
 			<-release
 			return answer{}, nil
 		}})
@@ -333,7 +371,7 @@ func TestWhatAnEndingReceiveBringsIsHandedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := &late{}
 		handed := 0
-		stop := start(Options{Queue: q, Function: func(_ context.Context, b batch) (answer, error) {
+		stop := start(Options{Queue: q, Function: func(_ context.Context, b batch, _ over) (answer, error) {
 			handed += len(b.Records)
 			return answer{}, nil
 		}})

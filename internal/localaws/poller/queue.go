@@ -40,7 +40,12 @@ type Attribute struct {
 
 // Function is the Lambda function at the other end of the mapping. An error, or
 // a panic, fails the whole batch.
-type Function func(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error)
+//
+// One that runs in the same process may call over with a message's id as soon as
+// nothing more happens to that message, from any goroutine: its place is free
+// then for another's, however long the rest of the batch takes. Behind a Runtime
+// API a batch is one piece, and over is not called.
+type Function func(ctx context.Context, batch events.SQSEvent, over func(messageID string)) (events.SQSEventResponse, error)
 
 // event returns the event of a batch.
 func (p *Poller) event(batch []Message) events.SQSEvent {

@@ -21,7 +21,7 @@ import (
 // itemIdentifier, one with a bad key name, and, for SQS, an answer that is not
 // JSON or not of that form. Key names are case-sensitive.
 func Raw(invoke func(ctx context.Context, payload []byte) ([]byte, error)) Function {
-	return func(ctx context.Context, batch events.SQSEvent) (events.SQSEventResponse, error) {
+	return func(ctx context.Context, batch events.SQSEvent, _ func(messageID string)) (events.SQSEventResponse, error) {
 		payload, err := json.Marshal(batch)
 		if err != nil {
 			return events.SQSEventResponse{}, fmt.Errorf("encode the batch: %w", err)

@@ -47,7 +47,7 @@ func TestRawReport(t *testing.T) {
 	} {
 		t.Run(raw, func(t *testing.T) {
 			messages := []Message{{ID: "a", ReceiptHandle: "r-a"}, {ID: "b", ReceiptHandle: "r-b"}}
-			resp, err := Raw(func(context.Context, []byte) ([]byte, error) { return []byte(raw), nil })(t.Context(), events.SQSEvent{})
+			resp, err := Raw(func(context.Context, []byte) ([]byte, error) { return []byte(raw), nil })(t.Context(), events.SQSEvent{}, nil)
 			var done []string
 			if err == nil {
 				done, err = succeeded(messages, resp.BatchItemFailures)
@@ -75,7 +75,7 @@ func TestRawCarriesEventAndError(t *testing.T) {
 	_, err := Raw(func(_ context.Context, payload []byte) ([]byte, error) {
 		require.NoError(t, json.Unmarshal(payload, &got))
 		return nil, failed
-	})(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: "a"}}})
+	})(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: "a"}}}, nil)
 	require.ErrorIs(t, err, failed)
 	require.Equal(t, "a", got.Records[0].MessageId)
 }
