@@ -130,7 +130,7 @@ properties: ## Run the property tests with CHECKS (1000) cases each; make test h
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
-	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd functions internal); do \
+	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd functions internal verify); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
 			echo "== $$(dirname $$file) $$target"; \
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$$(dirname $$file) || exit 1; \
@@ -144,6 +144,10 @@ console-check: ## Fail when what is embedded of the console is not what its sour
 .PHONY: browser-test
 browser-test: bin/posthorn ## Try the console in Chromium, under two minutes; ROWS=100000 has that many events there already
 	@cd tools/browser && $(GO) vet ./... && $(GO) test -count=1 -timeout 5m ./... -args -posthorn ../../bin/posthorn -pictures ../../build/screenshots -rows $(ROWS)
+
+.PHONY: receivers
+receivers: ## Run the receivers of docs/receiving.md against a running Posthorn; needs Python 3 and Node
+	$(GO) test -count 1 ./internal/docstest -run TestTheReceiversWorkAsPrinted -args -receivers go,python,js
 
 .PHONY: sam-local
 sam-local: ## Try the functions in Lambda's own image, with Docker and sam; ARGS=serve keeps the API running

@@ -1,0 +1,236 @@
+package docstest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"posthorn/internal/hook"
+	"posthorn/internal/sign"
+)
+
+// receivers are the languages whose receivers are run: what they need is not on
+// every machine. `make receivers` names all of them.
+var receivers = flag.String("receivers", "go", "languages of docs/receiving.md whose receivers are run, with commas between them")
+
+// listens is what runs a receiver of docs/receiving.md, by the language of its
+// block. The Go one is a program of this module.
+var listens = map[string]struct {
+	file string
+	run  func(t *testing.T, file string) []string
+}{
+	"go": {"receiver.go", func(t *testing.T, file string) []string {
+		built := filepath.Join(filepath.Dir(file), "receiver")
+		build := exec.Command("go", "build", "-o", built, file)
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		out, err := build.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return []string{built}
+	}},
+	"python": {"receiver.py", func(_ *testing.T, file string) []string { return []string{"python3", file} }},
+	"js":     {"receiver.js", func(_ *testing.T, file string) []string { return []string{"node", file} }},
+}
+
+// receiver is a running receiver.
+type receiver struct {
+	url   string
+	lines chan string // that it wrote
+}
+
+// startReceiver runs the receiver of a language with secrets, on a free port.
+func startReceiver(t *testing.T, command []string, secrets ...string) *receiver {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	port := l.Addr().(*net.TCPAddr).Port
+	require.NoError(t, l.Close())
+
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), "PORT="+strconv.Itoa(port), "SECRETS="+strings.Join(secrets, ","))
+	var said bytes.Buffer
+	cmd.Stderr = &said
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	r := &receiver{url: fmt.Sprintf("http://127.0.0.1:%d/hook", port), lines: make(chan string, 100)}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			r.lines <- lines.Text()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		<-read
+		_ = cmd.Wait() // ended by the signal
+		if t.Failed() {
+			t.Logf("the receiver: %s", &said)
+		}
+	})
+	require.Eventually(t, func() bool {
+		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err == nil {
+			err = c.Close()
+		}
+		return err == nil
+	}, patience, 20*time.Millisecond, "the receiver does not listen")
+	return r
+}
+
+// line is what the receiver writes next.
+func (r *receiver) line(t *testing.T) string {
+	t.Helper()
+	select {
+	case line := <-r.lines:
+		return line
+	case <-time.After(patience):
+		require.Fail(t, "the receiver took nothing")
+		return ""
+	}
+}
+
+// attempt is an attempt of an event's delivery, signed with a secret at a time.
+type attempt struct {
+	id, secret string
+	at         time.Time
+}
+
+func (a attempt) headers(body []byte) http.Header {
+	h := http.Header{"Content-Type": {"application/json"}, "X-Webhook-Timestamp": {strconv.FormatInt(a.at.Unix(), 10)}}
+	sign.Headers(h, []hook.Secret{{Value: a.secret}}, a.id, a.at, body)
+	return h
+}
+
+func send(t *testing.T, client *http.Client, url string, header http.Header, body []byte) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
+	require.NoError(t, err)
+	req.Header = header
+	resp, err := client.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode
+}
+
+// api calls the running program and returns its answer.
+func api(ctx context.Context, t *testing.T, client *http.Client, method, url, body string, status int) map[string]any {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))
+	require.NoError(t, err)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := client.Do(req)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	var v map[string]any
+	require.NoError(t, json.NewDecoder(resp.Body).Decode(&v))
+	require.Equal(t, status, resp.StatusCode, v)
+	return v
+}
+
+// Every receiver that is printed takes what Posthorn sends, once, also while its
+// secret is rotated, and refuses what somebody has tampered with.
+func TestTheReceiversWorkAsPrinted(t *testing.T) {
+	t.Parallel()
+	printed := map[string]string{}
+	for _, b := range parse(t, "docs/receiving.md").blocks {
+		require.Contains(t, listens, b.info, "a block that nothing runs")
+		require.Empty(t, printed[b.info])
+		printed[b.info] = b.text
+	}
+	require.Len(t, printed, len(listens))
+
+	base := "http://127.0.0.1:" + startLocal(t)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	for language := range strings.SplitSeq(*receivers, ",") {
+		t.Run(language, func(t *testing.T) {
+			how, ok := listens[language]
+			require.True(t, ok)
+			file := filepath.Join(t.TempDir(), how.file)
+			require.NoError(t, os.WriteFile(file, []byte(printed[language]), 0o600))
+			command := how.run(t, file)
+
+			// The receiver needs the secret, and the endpoint the receiver's URL:
+			// so it is registered elsewhere first, and moved.
+			e := api(t.Context(), t, client, "POST", base+"/api/v1/webhooks", `{"url":"http://127.0.0.1:9/","events":["`+language+`.*"]}`, 201)
+			endpoint, secret := e["id"].(string), e["secret"].(string)
+			r := startReceiver(t, command, secret)
+			api(t.Context(), t, client, "PATCH", base+"/api/v1/webhooks/"+endpoint, `{"url":"`+r.url+`"}`, 200)
+
+			emit := func(n int) string {
+				a := api(t.Context(), t, client, "POST", base+"/api/v1/events", fmt.Sprintf(`{"event_type":"%s.made","payload":{"n":%d,"ü":"ß"}}`, language, n), 202)
+				return a["id"].(string)
+			}
+			first := emit(1)
+			require.Contains(t, r.line(t), first+" "+language+".made")
+
+			// The same event once more is taken and not worked on again.
+			api(t.Context(), t, client, "POST", base+"/api/v1/events/"+first+"/resend", "", 202)
+			require.Eventually(t, func() bool {
+				d := api(t.Context(), t, client, "GET", base+"/api/v1/deliveries?event_id="+first, "", 200)["data"].([]any)[0].(map[string]any)
+				return d["status"] == "delivered" && d["attempts"] == 2.0
+			}, patience, 20*time.Millisecond)
+
+			// Rotated, both sign: the receiver that has the old secret goes on, and so
+			// does one that has the new one alone.
+			fresh := api(t.Context(), t, client, "POST", base+"/api/v1/webhooks/"+endpoint+"/rotate-secret", "", 200)["secret"].(string)
+			second := emit(2)
+			require.Contains(t, r.line(t), second, "and the repeat wrote no line")
+			after := startReceiver(t, command, fresh)
+			api(t.Context(), t, client, "PATCH", base+"/api/v1/webhooks/"+endpoint, `{"url":"`+after.url+`"}`, 200)
+			third := emit(3)
+			require.Contains(t, after.line(t), third)
+			both := startReceiver(t, command, secret, fresh)
+
+			// What an attacker would try.
+			body := []byte(`{"id":"evt_x","event":"a.b","timestamp":"2026-11-24T20:13:18.464Z","data":{"n":1}}`)
+			now := time.Now()
+			good := attempt{"evt_x", fresh, now}
+			require.Equal(t, 204, send(t, client, both.url, good.headers(body), body))
+			require.Contains(t, both.line(t), "evt_x")
+			require.Equal(t, 204, send(t, client, both.url, attempt{"evt_x", secret, now}.headers(body), body))
+			for name, header := range map[string]http.Header{
+				"another body":        good.headers([]byte(strings.Replace(string(body), `"n":1`, `"n":2`, 1))),
+				"another secret":      attempt{"evt_x", "somebody-elses", now}.headers(body),
+				"of an hour ago":      attempt{"evt_x", fresh, now.Add(-time.Hour)}.headers(body),
+				"of the next hour":    attempt{"evt_x", fresh, now.Add(time.Hour)}.headers(body),
+				"signed for another":  replaced(good.headers(body), "Webhook-Id", "evt_y"),
+				"with a newer time":   replaced(attempt{"evt_x", fresh, now.Add(-time.Hour)}.headers(body), "Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10)),
+				"a time that is none": replaced(good.headers(body), "Webhook-Timestamp", "now"),
+				"half a signature":    replaced(good.headers(body), "Webhook-Signature", good.headers(body).Get("Webhook-Signature")[:20]),
+				"not signed":          {},
+			} {
+				require.Equal(t, 401, send(t, client, both.url, header, body), name)
+			}
+			require.Equal(t, 413, send(t, client, both.url, good.headers(body), bytes.Repeat([]byte(" "), 1<<20+1)))
+			require.Empty(t, both.lines)
+			require.Empty(t, after.lines)
+			require.Empty(t, r.lines)
+		})
+	}
+}
+
+func replaced(h http.Header, name, value string) http.Header {
+	h.Set(name, value)
+	return h
+}
