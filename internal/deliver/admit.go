@@ -86,8 +86,8 @@ func (b *batch) throughBreaker(ctx context.Context, group []*job, now time.Time)
 	case breaker.Probe:
 		probing := breaker.TakeProbe(s, now, e.Timeout+probeLease)
 		_, until = breaker.Look(probing, now) // for the others, and if somebody else takes it
-		taken, err := b.saveState(ctx, e, &probing, s)
-		if err == nil && taken {
+		err := b.saveState(ctx, e, &probing, s)
+		if err == nil {
 			for _, j := range group {
 				j.state = probing
 			}
@@ -95,7 +95,7 @@ func (b *batch) throughBreaker(ctx context.Context, group []*job, now time.Time)
 			b.wait(group[1:], until)
 			return group[:1]
 		}
-		if err != nil && !errors.Is(err, hook.ErrConflict) {
+		if !errors.Is(err, hook.ErrConflict) {
 			refuse(group, err)
 			return nil
 		}

@@ -65,11 +65,11 @@ func (b *batch) learnOf(ctx context.Context, e *endpointAttempts) error {
 				return err
 			}
 		}
-		saved, err := b.saveState(ctx, e.endpoint, &next, state)
-		if err == nil && saved {
+		err := b.saveState(ctx, e.endpoint, &next, state)
+		if err == nil {
 			return b.react(ctx, e.endpoint, next, changes)
 		}
-		if err != nil && !errors.Is(err, hook.ErrConflict) {
+		if !errors.Is(err, hook.ErrConflict) {
 			return err
 		}
 		if try > 0 && !b.pause(ctx, time.Duration(20<<try)*time.Millisecond) {
@@ -114,26 +114,25 @@ func (b *batch) recorded(s hook.EndpointState, attempts []breaker.Attempt) (next
 	return next, changes
 }
 
-// saveState writes next over before. saved is false, with hook.ErrConflict,
-// when somebody else was faster. A write whose answer was lost is recognised by
-// its mark.
-func (b *batch) saveState(ctx context.Context, e *hook.Endpoint, next *hook.EndpointState, before hook.EndpointState) (saved bool, err error) {
+// saveState writes next over before; hook.ErrConflict when somebody else was
+// faster. A write whose answer was lost is recognised by its mark.
+func (b *batch) saveState(ctx context.Context, e *hook.Endpoint, next *hook.EndpointState, before hook.EndpointState) error {
 	next.Rev, next.Mark = before.Rev+1, b.NewID()
-	err = b.Endpoints.SaveEndpointState(ctx, e.Tenant, e.ID, *next)
+	err := b.Endpoints.SaveEndpointState(ctx, e.Tenant, e.ID, *next)
 	if err == nil {
-		return true, nil
+		return nil
 	}
 	if !errors.Is(err, hook.ErrConflict) {
-		return false, fmt.Errorf("save state: %w", err)
+		return fmt.Errorf("save state: %w", err)
 	}
-	found, readErr := b.Endpoints.EndpointState(ctx, e.Tenant, e.ID)
-	if readErr != nil {
-		return false, fmt.Errorf("read state: %w", readErr)
+	found, err := b.Endpoints.EndpointState(ctx, e.Tenant, e.ID)
+	if err != nil {
+		return fmt.Errorf("read state: %w", err)
 	}
-	if found.Mark == next.Mark {
-		return true, nil
+	if found.Mark != next.Mark {
+		return hook.ErrConflict
 	}
-	return false, hook.ErrConflict
+	return nil
 }
 
 // react does what a changed state asks for.
