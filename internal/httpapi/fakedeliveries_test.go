@@ -113,8 +113,12 @@ func (w *world) Resend(_ context.Context, _ *hook.Event, ids []string, since tim
 	if !since.IsZero() {
 		return nil, errors.New("a caller's own resend is always one more")
 	}
+	failed = map[string]error{}
 	if err := w.call("resend one", func() {}); err != nil {
-		return map[string]error{ids[len(ids)-1]: err}, nil
+		failed[ids[len(ids)-1]] = err
+	}
+	if len(failed) > 0 {
+		return failed, nil
 	}
 	return nil, w.call("resend", func() { w.resent = append(w.resent, ids...) })
 }
