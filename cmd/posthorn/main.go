@@ -23,6 +23,7 @@ import (
 type commands struct {
 	Local       *local     `arg:"subcommand:local" help:"Run everything in this process: the API, deliveries, SQS and DynamoDB, with the data in a folder."`
 	Serve       *serve     `arg:"subcommand:serve" help:"Run the API and the workers as a long-running process on the SQS and DynamoDB of an account or an emulator; any number of them share the work."`
+	Doctor      *doctor    `arg:"subcommand:doctor" help:"Examine a deployed table, its queues and its KMS key, changing nothing: what is wrong, and what to do."`
 	Health      *health    `arg:"subcommand:health" help:"Ask a running server whether it lives, for the health check of a container."`
 	Keys        *keys      `arg:"subcommand:keys" help:"Make, list and revoke API keys, in an account or of a running \"posthorn local\"."`
 	Reconcile   *reconcile `arg:"subcommand:reconcile" help:"Find deliveries and jobs that the queue has lost, and send them again."`

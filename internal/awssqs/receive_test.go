@@ -177,3 +177,85 @@ func TestDeleteDead(t *testing.T) {
 		})
 	}
 }
+
+func TestReceiveTakesWhatIsThereAndDeleteEndsIt(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Options{})
+	for _, s := range b.Send(t.Context(), outgoings(12)) {
+		require.NoError(t, s.Err)
+	}
+	ids := map[string]bool{}
+	var handles []string
+	for len(handles) < 12 {
+		received, err := b.Receive(t.Context(), 10, time.Second)
+		require.NoError(t, err)
+		require.NotEmpty(t, received)
+		for _, r := range received {
+			require.Equal(t, 1, r.ReceiveCount)
+			require.NotZero(t, r.SentAt)
+			require.NotEmpty(t, r.Raw)
+			ids[r.MessageID] = true
+			handles = append(handles, r.ReceiptHandle)
+		}
+	}
+	require.Len(t, ids, 12)
+	errs := b.Delete(t.Context(), handles)
+	require.Len(t, errs, 12)
+	for _, err := range errs {
+		require.NoError(t, err)
+	}
+	depths, err := b.Depths(t.Context())
+	require.NoError(t, err)
+	require.Zero(t, depths)
+	none, err := b.Receive(t.Context(), 10, 0)
+	require.NoError(t, err)
+	require.Empty(t, none)
+	errs = b.Delete(t.Context(), []string{"nonsense"})
+	require.ErrorContains(t, errs[0], "delete from the queue: ReceiptHandleIsInvalid")
+}
+
+func TestAQueueIsDescribedAsItIs(t *testing.T) {
+	t.Parallel()
+	b := setup(t, Options{})
+	d, err := Describe(t.Context(), config(b.partly, 1), mainName)
+	require.NoError(t, err)
+	dead, err := Describe(t.Context(), config(b.partly, 1), b.dead)
+	require.NoError(t, err)
+	require.Equal(t, &Redrive{DeadLetterARN: dead.ARN, MaxReceives: 3}, d.Redrive)
+	require.Equal(t, time.Minute, d.Visibility)
+	require.Positive(t, d.Retention)
+	require.False(t, d.FIFO)
+	require.True(t, d.SSE)
+	require.Nil(t, dead.Redrive)
+	_, err = Describe(t.Context(), config(b.partly, 1), "nothing")
+	require.True(t, IsNoQueue(err), err)
+}
+
+func TestAttributesAreReadInEachForm(t *testing.T) {
+	t.Parallel()
+	attributes := func(more ...string) map[string]string {
+		m := map[string]string{"QueueArn": "a", "VisibilityTimeout": "1", "MessageRetentionPeriod": "2", "DelaySeconds": "3"}
+		for i := 0; i < len(more); i += 2 {
+			m[more[i]] = more[i+1]
+		}
+		return m
+	}
+	d, err := described(attributes("RedrivePolicy", `{"deadLetterTargetArn":"d","maxReceiveCount":"5"}`, "FifoQueue", "true", "KmsMasterKeyId", "alias/a"))
+	require.NoError(t, err)
+	require.Equal(t, &Description{
+		ARN: "a", FIFO: true, Visibility: time.Second, Retention: 2 * time.Second, Delay: 3 * time.Second, KMSKey: "alias/a",
+		Redrive: &Redrive{DeadLetterARN: "d", MaxReceives: 5},
+	}, d)
+	for policy, from := range map[string][]string{
+		`{"redrivePermission":"allowAll"}`: nil, `{"redrivePermission":"denyAll"}`: {},
+		`{"redrivePermission":"byQueue","sourceQueueArns":["q"]}`: {"q"},
+	} {
+		d, err := described(attributes("RedriveAllowPolicy", policy))
+		require.NoError(t, err)
+		require.Equal(t, from, d.RedriveFrom)
+	}
+	for _, bad := range [][]string{{"RedrivePolicy", "{"}, {"RedrivePolicy", `{"maxReceiveCount":1.5}`}, {"RedriveAllowPolicy", "["}, {"DelaySeconds", "soon"}} {
+		_, err := described(attributes(bad...))
+		require.Error(t, err, bad)
+	}
+}

@@ -214,9 +214,9 @@ func TestEveryFlagOfReconcileIsDocumentedAndNoOther(t *testing.T) {
 	documentsFlagsOf(t, reconcileHeading, "reconcile")
 }
 
-func TestEveryFlagOfServeAndHealthIsDocumentedAndNoOther(t *testing.T) {
+func TestEveryFlagOfServeDoctorAndHealthIsDocumentedAndNoOther(t *testing.T) {
 	t.Parallel()
-	documentsFlagsOf(t, "## `posthorn serve`\n", "serve", "health")
+	documentsFlagsOf(t, "## `posthorn serve`\n", "serve", "health", "doctor")
 }
 
 // documentsFlagsOf holds a section of the configuration against the flags of some

@@ -79,8 +79,10 @@ func (q polled) Delete(ctx context.Context, receiptHandles []string) error {
 func function(stopping context.Context, deliver Deliver, queue Queue, log *slog.Logger) poller.Function {
 	return func(ctx context.Context, e events.SQSEvent, over func(messageID string)) (events.SQSEventResponse, error) {
 		batch := lambdaevent.Batch(e)
-		if stopping.Err() != nil {
+		select {
+		case <-stopping.Done():
 			return lambdaevent.Failures(giveBack(ctx, queue, batch, log)), nil
+		default:
 		}
 		failed := deliver(ctx, batch, over)
 		if errors.Is(ctx.Err(), context.Canceled) {
