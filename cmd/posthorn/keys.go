@@ -18,6 +18,7 @@ import (
 	"posthorn/internal/config"
 	"posthorn/internal/dynamo"
 	"posthorn/internal/hook"
+	"posthorn/internal/httpapi"
 	"posthorn/internal/id"
 	"posthorn/internal/wire"
 )
@@ -65,6 +66,8 @@ func (c *createKey) Validate() error {
 		return errors.New(`--role: must be one of "admin","producer","viewer","metrics"`)
 	case !hook.ValidTenant(c.Tenant):
 		return errTenant
+	case hook.Role(c.Role) == hook.RoleMetrics && c.Tenant != httpapi.DefaultTenant:
+		return fmt.Errorf("--role: metrics is for keys of the tenant %s alone: what it reads counts all tenants", httpapi.DefaultTenant)
 	case !utf8.ValidString(c.Description) || utf8.RuneCountInString(c.Description) > hook.MaxDescription:
 		return fmt.Errorf("--description: must be at most %d characters long, in UTF-8", hook.MaxDescription)
 	}

@@ -182,6 +182,7 @@ func TestKeysThatCannotBeAskedForAreRefused(t *testing.T) {
 	}{
 		"no command":               {nil, 2, "expected one of"},
 		"no role":                  {[]string{"create"}, 2, "--role"},
+		"metrics of a tenant":      {[]string{"create", "--role", "metrics", "--tenant", "acme"}, 2, "--role: metrics is for keys of the tenant default alone"},
 		"an unknown role":          {[]string{"create", "--role", "root"}, 2, `"admin","producer","viewer","metrics"`},
 		"a bad tenant":             {[]string{"create", "--role", "admin", "--tenant", "A b"}, 2, "--tenant"},
 		"a list of a bad tenant":   {[]string{"list", "--tenant", "A b"}, 2, "--tenant"},

@@ -104,7 +104,7 @@ func runLocal(ctx context.Context, cfg *config.Config, log *slog.Logger, banner 
 		return fmt.Errorf("the data folder %s is in use by another process: stop it, or choose another with --data", cfg.Local.DataDir)
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%w: choose another folder with --data or POSTHORN_DATA_DIR", err)
 	}
 	defer closeWith(&err, services)
 
@@ -135,6 +135,7 @@ func runLocal(ctx context.Context, cfg *config.Config, log *slog.Logger, banner 
 	if name, err := os.Hostname(); err == nil && !loopback(api) {
 		hosts = append(slices.Clone(hosts), name)
 	}
+	tellIgnored(log, cfg)
 	context.AfterFunc(ctx, func() { log.Info("stopping", "waits_for", "answers and posts under way") })
 	return localaws.Run(ctx, localaws.Options{
 		Services: services, Functions: inProcess(app),

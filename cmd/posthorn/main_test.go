@@ -36,11 +36,12 @@ func TestExitCodes(t *testing.T) {
 		"version":             {args: []string{"version"}, want: 0},
 		"no command":          {want: 2, says: "expected one of"},
 		"unknown command":     {args: []string{"bogus"}, want: 2, says: "invalid subcommand: bogus"},
+		"help to look at":     {args: []string{"keys", "list", "--bogus"}, want: 2, says: "Try: posthorn keys list --help"},
 		"unknown flag":        {args: []string{"local", "--bogus"}, want: 2, says: "unknown argument --bogus"},
 		"bad variables":       {args: []string{"local"}, env: map[string]string{"RETRY_JITTER": "7", "LOG_LEVEL": "loud"}, want: 2, says: "RETRY_JITTER"},
 		"a flag's bad value":  {args: []string{"local", "--port", "abc"}, want: 2, says: `--port: "abc"`},
 		"a flag left empty":   {args: []string{"local", "--data", ""}, want: 2, says: "--data: has no value"},
-		"data in a file":      {args: []string{"local", "--port", "0", "--aws-port", "0", "--data", "main.go"}, want: 1, says: "data folder"},
+		"data in a file":      {args: []string{"local", "--port", "0", "--aws-port", "0", "--data", "main.go"}, want: 1, says: "--data"},
 		"an address not ours": {args: []string{"local", "--host", "192.0.2.1", "--port", "0"}, want: 1, says: "--host and --port"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -356,17 +356,25 @@ func auth(s string) (Auth, error) {
 
 func ports(s string) ([]uint16, error) {
 	var all []uint16
+	var wrong []string
 	for text := range strings.SplitSeq(s, ",") {
 		if text = strings.TrimSpace(text); text == "" {
 			continue
 		}
 		n, err := whole(text, 1, 65535)
 		if err != nil {
-			return nil, fmt.Errorf("%s is not a port from 1 to 65535", quote(text))
+			wrong = append(wrong, quote(text))
+			continue
 		}
 		all = append(all, uint16(n))
 	}
-	return all, nil
+	switch len(wrong) {
+	case 0:
+		return all, nil
+	case 1:
+		return nil, fmt.Errorf("%s is not a port from 1 to 65535", wrong[0])
+	}
+	return nil, fmt.Errorf("%s are not ports from 1 to 65535", strings.Join(wrong, ", "))
 }
 
 func logLevel(s string) (slog.Level, error) {

@@ -151,7 +151,7 @@ func (q *query) span() (since, until time.Time, err error) {
 		return since, until, err
 	}
 	if !since.IsZero() && !until.IsZero() && until.Before(since) {
-		return since, until, &hook.InvalidError{Field: "until", Code: "invalid_time", Reason: "is before since"}
+		return since, until, &hook.InvalidError{Field: "until", Code: "invalid_time", Reason: "must not be before since"}
 	}
 	return since, until, nil
 }

@@ -66,6 +66,9 @@ func (a *API) createKey(w http.ResponseWriter, r *http.Request) error {
 	if err := mayManage(r, k.Tenant); err != nil {
 		return err
 	}
+	if k.Role == hook.RoleMetrics && k.Tenant != DefaultTenant {
+		return &hook.InvalidError{Field: "role", Code: "invalid_role", Reason: "metrics is for keys of the tenant " + DefaultTenant + " alone: what it reads counts all tenants"}
+	}
 	text, err := k.NewSecret(a.o.Rand)
 	if err != nil {
 		return err

@@ -187,3 +187,11 @@ func TestNoKeyIsMadeWithoutRandomness(t *testing.T) {
 	requireProblem(t, w.do("POST", "/api/v1/keys", `{"role":"viewer"}`), 503, "unavailable", "")
 	w.requireUntouched(t)
 }
+
+// A metrics key of another tenant could read nothing.
+func TestMetricsKeysAreOfTheDefaultTenant(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	requireProblem(t, w.do("POST", "/api/v1/keys", `{"role":"metrics","tenant":"acme"}`), 400, "invalid_role", "role")
+	requireJSON(t, w.do("POST", "/api/v1/keys", `{"role":"metrics","tenant":"default"}`), http.StatusCreated)
+}

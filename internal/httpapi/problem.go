@@ -34,6 +34,7 @@ var (
 	kindNotReplayable    = kind{status: http.StatusConflict, code: "not_replayable", detail: "It cannot be sent again: its endpoint was deleted, its event has expired, or it is no delivery."}
 	kindNotCancellable   = kind{status: http.StatusConflict, code: "not_cancellable", detail: "This job cannot be cancelled: it is over, or has to be done."}
 	kindTooManySecrets   = kind{status: http.StatusConflict, code: "too_many_secrets", detail: "Five secrets sign at the moment, as many as may. Wait until one of them has expired, or rotate with an overlap of 0."}
+	kindSameSecret       = kind{status: http.StatusConflict, code: "same_secret", detail: "This secret signs already. Rotate to another one, or leave it out and have one made."}
 	kindPayloadTooLarge  = kind{status: http.StatusRequestEntityTooLarge, code: "payload_too_large", detail: "The payload is over 256 KB."}
 	kindBodyTooLarge     = kind{status: http.StatusRequestEntityTooLarge, code: "body_too_large", detail: "The body is too large."}
 	kindMediaType        = kind{status: http.StatusUnsupportedMediaType, code: "unsupported_media_type", detail: "The body has to be sent as Content-Type: application/json, in UTF-8 and without a Content-Encoding."}

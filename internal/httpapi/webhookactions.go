@@ -1,6 +1,8 @@
 package httpapi
 
 import (
+	"crypto/subtle"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -40,14 +42,18 @@ func (a *API) rotateSecret(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if secret == "" {
-		if secret, err = a.o.NewSecret(); err != nil {
-			return err
-		}
-	}
 	tenant := tenantOf(r)
-	if _, err := a.o.Endpoints.Endpoint(r.Context(), tenant, id); err != nil {
+	before, err := a.o.Endpoints.Endpoint(r.Context(), tenant, id)
+	if err != nil {
 		return named(err, "endpoint") // before anything is sealed for it
+	}
+	if secret == "" {
+		secret, err = a.o.NewSecret()
+	} else {
+		err = a.isAnother(r, before, secret)
+	}
+	if err != nil {
+		return err
 	}
 	sealed, err := a.o.Sealer.Seal(r.Context(), tenant, id, []byte(secret))
 	if err != nil {
@@ -65,6 +71,26 @@ func (a *API) rotateSecret(w http.ResponseWriter, r *http.Request) error {
 	shown := answerEndpoint(e)
 	shown.Secret = secret
 	return a.answer(w, r, http.StatusOK, shown)
+}
+
+// isAnother refuses a secret that signs already: nothing would be rotated, and
+// what was to end would sign on.
+func (a *API) isAnother(r *http.Request, e *hook.Endpoint, secret string) error {
+	now := a.o.Now()
+	for _, s := range e.Secrets {
+		if !s.ExpiresAt.IsZero() && !s.ExpiresAt.After(now) {
+			continue
+		}
+		plain, err := a.o.Sealer.Open(r.Context(), e.Tenant, e.ID, s.Sealed)
+		switch {
+		case errors.Is(err, hook.ErrSealed): // one that cannot be opened signs nothing
+		case err != nil:
+			return err
+		case subtle.ConstantTimeCompare(plain, []byte(secret)) == 1:
+			return &problem{kind: kindSameSecret, field: "secret"}
+		}
+	}
+	return nil
 }
 
 // rotate puts a secret before those that still sign, which end after the

@@ -226,3 +226,16 @@ func TestActionsRefuseABodyTheyDoNotTake(t *testing.T) {
 	require.Len(t, w.eps[id].Secrets, 1)
 	require.Equal(t, hook.EndpointActive, w.eps[id].Status)
 }
+
+func TestASecretThatSignsAlreadyIsNoRotation(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	id := w.register(t, `{"url":"https://example.com/hook","events":["*"],"secret":"the first one"}`)
+	path := "/api/v1/webhooks/" + id + "/rotate-secret"
+	requireProblem(t, w.do("POST", path, `{"secret":"the first one"}`), 409, "same_secret", "secret")
+	require.Len(t, w.eps[id].Secrets, 1)
+	requireJSON(t, w.do("POST", path, `{"secret":"another one"}`), http.StatusOK)
+	requireProblem(t, w.do("POST", path, `{"secret":"the first one"}`), 409, "same_secret", "secret")
+	requireJSON(t, w.do("POST", path, `{"secret":"a third one","overlap":0}`), http.StatusOK)
+	requireJSON(t, w.do("POST", path, `{"secret":"the first one"}`), http.StatusOK)
+}

@@ -221,7 +221,17 @@ func filtersValue(value []byte) ([]string, error) {
 	if len(filters) == 0 || len(filters) > maxFilters {
 		return nil, &hook.InvalidError{Field: "events", Code: "invalid_events", Reason: "must hold 1 to 100 filters"}
 	}
+	once := make([]string, 0, len(filters))
 	for i, f := range filters {
+		if !knownFilter(f) {
+			return nil, &hook.InvalidError{
+				Field: fmt.Sprintf("events[%d]", i), Code: "invalid_filter",
+				Reason: "names none of Posthorn's own events, which are " + strings.Join(ownTypes(), ", "),
+			}
+		}
+		if !slices.Contains(once, f) {
+			once = append(once, f)
+		}
 		if !validFilter(f) {
 			return nil, &hook.InvalidError{
 				Field: fmt.Sprintf("events[%d]", i), Code: "invalid_filter",
@@ -229,7 +239,19 @@ func filtersValue(value []byte) ([]string, error) {
 			}
 		}
 	}
-	return filters, nil
+	return once, nil
+}
+
+// ownTypes are the types of Posthorn's own events that a filter may name.
+func ownTypes() []string { return append(hook.OperationalTypes(), hook.TypeTest) }
+
+// knownFilter says whether a filter that begins as Posthorn's own events do
+// names any of them: another one would never match, and look as if it did.
+func knownFilter(f string) bool {
+	prefix, many := strings.CutSuffix(f, "*")
+	return !strings.HasPrefix(f, hook.ReservedTypePrefix) || slices.ContainsFunc(ownTypes(), func(own string) bool {
+		return own == f || many && strings.HasSuffix(prefix, ".") && strings.HasPrefix(own, prefix)
+	})
 }
 
 // validFilter says whether f is an event type, the start of one before a dot

@@ -218,7 +218,7 @@ func TestRegisterTakesWhatIsJustWithinTheLimits(t *testing.T) {
 	}
 	filters := []string{strings.Repeat("x", 128), strings.Repeat("x", 126) + ".*", "*", "posthorn.test", "posthorn.*", "aZ0._-.*"}
 	for len(filters) < 100 {
-		filters = append(filters, "same") // repeats do no harm
+		filters = append(filters, fmt.Sprintf("type.%d", len(filters)))
 	}
 	for _, secret := range []string{"8 chars.", strings.Repeat("ß", 256)} {
 		body, err := json.Marshal(map[string]any{
@@ -388,5 +388,26 @@ func TestFaultsOfEndpointWrites(t *testing.T) {
 
 		w.faults["secret"] = failed
 		requireProblem(t, w.do("POST", "/api/v1/webhooks", anyEndpoint), 503, "unavailable", "")
+	}
+}
+
+func TestAFilterThatIsRepeatedIsKeptOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	id := w.register(t, `{"url":"https://example.com/hook","events":["b","a","b","a.*","a"]}`)
+	require.Equal(t, []string{"b", "a", "a.*"}, w.eps[id].Filters)
+}
+
+// A filter that begins as Posthorn's own events do has to name some of them.
+func TestAFilterOfOwnEventsNamesOneThatThereIs(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	for _, f := range []string{"posthorn.dlq.growing", "posthorn.endpoint.*", "posthorn.*", "posthorn.test", "posthorn", "posthornish.x"} {
+		w.register(t, `{"url":"https://example.com/hook","events":["`+f+`"]}`)
+	}
+	for _, f := range []string{"posthorn.nosuch", "posthorn.nosuch.*", "posthorn.endpoint", "posthorn.endpoint.disable"} {
+		body := `{"url":"https://example.com/hook","events":["*","` + f + `"]}`
+		p := requireProblem(t, w.do("POST", "/api/v1/webhooks", body), 400, "invalid_filter", "events[1]")
+		require.Contains(t, p["detail"], "posthorn.delivery.dead")
 	}
 }
