@@ -116,7 +116,7 @@ func TestMessagesArriveAsTheyAreAndWhatFailsStays(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var got []hook.Received
-		r := start(t, func(_ context.Context, batch []hook.Received) []string {
+		r := start(t, func(_ context.Context, batch []hook.Received, _ func(string)) []string {
 			got = batch
 			return []string{"b"}
 		})
@@ -135,7 +135,7 @@ func TestMessagesArriveAsTheyAreAndWhatFailsStays(t *testing.T) {
 func TestWhatIsUnderWayFinishes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, func(ctx context.Context, _ []hook.Received) []string {
+		r := start(t, func(ctx context.Context, _ []hook.Received, _ func(string)) []string {
 			time.Sleep(29 * time.Second)
 			require.NoError(t, ctx.Err())
 			return nil
@@ -153,7 +153,7 @@ func TestWhatTakesLongerIsCutOffAndReturned(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		r := start(t, func(ctx context.Context, batch []hook.Received) []string {
+		r := start(t, func(ctx context.Context, batch []hook.Received, _ func(string)) []string {
 			<-ctx.Done()
 			return []string{batch[1].MessageID} // the first was done
 		})
@@ -172,7 +172,7 @@ func TestWhatTakesLongerIsCutOffAndReturned(t *testing.T) {
 func TestAnInvocationThatRunsOutOfTimeReturnsNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, func(ctx context.Context, batch []hook.Received) []string {
+		r := start(t, func(ctx context.Context, batch []hook.Received, _ func(string)) []string {
 			<-ctx.Done()
 			return []string{batch[0].MessageID}
 		})
@@ -190,7 +190,7 @@ func TestAnInvocationThatRunsOutOfTimeReturnsNothing(t *testing.T) {
 func TestWhatComesAtTheLastMomentIsReturned(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := start(t, func(context.Context, []hook.Received) []string {
+		r := start(t, func(context.Context, []hook.Received, func(string)) []string {
 			t.Error("begun")
 			return nil
 		})
@@ -234,7 +234,7 @@ func TestAReturnThatFailsIsLogged(t *testing.T) {
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
 	answer, err := function(stopped, nil, refusing{newQueue()}, slog.New(slog.NewTextHandler(io.Discard, nil)))(t.Context(),
-		events.SQSEvent{Records: []events.SQSMessage{{MessageId: "a"}}})
+		events.SQSEvent{Records: []events.SQSMessage{{MessageId: "a"}}}, func(string) {})
 	require.NoError(t, err)
 	require.Equal(t, []events.SQSBatchItemFailure{{ItemIdentifier: "a"}}, answer.BatchItemFailures, "it is not deleted")
 }
