@@ -200,7 +200,7 @@ func greet(w io.Writer, cfg *config.Config, api, aws net.Listener) error {
 		return fmt.Errorf("data folder: %w", err)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "\n  Posthorn %s\n  API            http://%s\n  SQS, DynamoDB  http://%s\n  Data           %s\n",
+	fmt.Fprintf(&b, "\n  Posthorn %[1]s\n  API            http://%[2]s\n  Console        http://%[2]s/console\n  SQS, DynamoDB  http://%[3]s\n  Data           %[4]s\n",
 		wire.Version, shown(cfg.HTTP.Host, api), shown(cfg.Local.Host, aws), data)
 	asks := cfg.Security.Auth == config.AuthKeys
 	switch {

@@ -240,3 +240,29 @@ func TestWhereNobodyIsAskedThereIsNothingToSignInTo(t *testing.T) {
 	requireProblem(t, rec, 400, "invalid_request", "key")
 	require.Empty(t, rec.Result().Cookies())
 }
+
+// FuzzSession sends what a browser, or somebody who would like to be one, may
+// have as its cookie: only a session that was made here lets anybody in.
+func FuzzSession(f *testing.F) {
+	w := newWorld()
+	s := session{keyID: testID("", start, 1), expires: start.Add(time.Hour)}
+	good, err := w.api.sealSession(f.Context(), s)
+	require.NoError(f, err)
+	for _, value := range []string{good, good[:len(good)-1], "", "=", "AQ", strings.ToUpper(good), good + good} {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		got, err := w.api.openSession(t.Context(), value)
+		if err != nil {
+			require.ErrorIs(t, err, errUnauthorized)
+			return
+		}
+		// What opens is what would be made again.
+		again, err := w.api.sealSession(t.Context(), got)
+		require.NoError(t, err)
+		same, err := w.api.openSession(t.Context(), again)
+		require.NoError(t, err)
+		require.Equal(t, got, same)
+		require.True(t, got.expires.After(start))
+	})
+}

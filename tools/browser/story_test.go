@@ -1,8 +1,10 @@
 package browser
 
 import (
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
@@ -254,10 +256,12 @@ func TestFiltersAreInTheAddress(t *testing.T) {
 	r := newReceiver(t)
 	ep := s.call(t, "POST", "/api/v1/webhooks", map[string]any{"url": r.URL, "events": []string{"*"}})["id"].(string)
 	seed(t, s, *rows)
+	began := time.Now()
 	p := open(t, s, "/console/deliveries")
 	p.until("the one endpoint is chosen", "location.search === '?endpoint_id="+ep+"'")
 	p.until("a page of them", "document.querySelectorAll('tbody tr').length === 50")
 	p.sees("No key is asked for here.", "page 1")
+	t.Logf("a browser and the first of %d deliveries: %v", *rows, time.Since(began))
 	first := p.text("tbody tr:first-child .mono")
 	p.click("Older →")
 	p.sees("page 2")
@@ -275,6 +279,9 @@ func TestFiltersAreInTheAddress(t *testing.T) {
 	p.click("Clear")
 	p.visit("/console/events?event_type=load.event")
 	p.until("a page of them", "document.querySelectorAll('tbody tr').length === 50")
+	p.until("no list is read as a whole", "performance.getEntriesByType('resource').filter(e => e.name.includes('/api/')).every(e => e.transferSize < 100_000)")
+	p.visit("/console")
+	p.until("the figures", "Number(document.querySelector('.tiles strong')?.innerText.replaceAll(',', '')) >= "+strconv.Itoa(*rows))
 	p.visit("/console/nothing")
 	p.sees("The console has no such page.")
 }

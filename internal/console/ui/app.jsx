@@ -112,7 +112,7 @@ function Shell({ session, onLeave }) {
       <div class="who">
         {session.auth === 'off' ? <p class="quiet">No key is asked for here.</p> : <p class="quiet"><b>{session.role}</b> of {session.tenant}</p>}
         {session.auth !== 'off' && <button type="button" onClick={onLeave}>Sign out</button>}
-        <p class="quiet version">Posthorn {session.version}</p>
+        <p class="quiet version">Posthorn {session.version} · <a href="/docs">API</a></p>
       </div>
     </div></header>
     <main id="main" ref={main}>{show(route, session.role)}</main>
