@@ -200,6 +200,10 @@ localstack-down: ## Stop it, and forget what it had
 bench: ## Run the benchmarks; BENCH=Path picks some
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
+.PHONY: bench-replicas
+bench-replicas: ## Measure what 1, 2 and 4 replicas of posthorn serve deliver a second to slow receivers
+	$(GO) test -run '^$$' -bench '^BenchmarkReplicas$$' -benchtime 1x ./internal/e2e
+
 .PHONY: load
 load: bin/posthorn bin/loadtest ## Measure a fresh local Posthorn under load; ARGS="run --rate 500" chooses the run
 	@dir=$$(mktemp -d); \

@@ -59,7 +59,7 @@ func (p *program) stop() {
 	require.NoError(p.t, p.cmd.Wait())
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	l := listen(t)
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port

@@ -35,14 +35,14 @@ var slow = flag.Bool("slow", false, "kill replicas of posthorn serve for a minut
 // shared is what several processes of `posthorn serve` share: the services, over
 // their own protocols, and a receiver.
 type shared struct {
-	t        *testing.T
+	t        testing.TB
 	env      map[string]string
 	receiver *receiver
 	services *localaws.Services
 }
 
 // share makes the services, whose queue hides received messages for so long.
-func share(t *testing.T, visibility time.Duration) *shared {
+func share(t testing.TB, visibility time.Duration) *shared {
 	t.Helper()
 	services, err := localaws.Open(t.TempDir())
 	require.NoError(t, err)
