@@ -33,6 +33,7 @@ const (
 type Config struct {
 	Mode      Mode
 	LogLevel  slog.Level
+	EMF       bool // a function writes what it counts into its log, for CloudWatch
 	HTTP      HTTP
 	Local     LocalAWS
 	Table     string // the DynamoDB table's name

@@ -181,6 +181,7 @@ func TestEverySetting(t *testing.T) {
 		{"", "", "webhooks.yaml", "breaker: {disable_after: 48h}", func(c *config.Config) any { return c.Breaker.DisableAfter }, 48 * time.Hour},
 		{"", "", "webhooks.yaml", "notices: {dlq_growth: 7}", func(c *config.Config) any { return c.Notices.DeadLetterGrowth }, 7},
 		{"POSTHORN_SWEEP_INTERVAL", "2.5", "webhooks.yaml", "sweep: {interval: 2.5}", func(c *config.Config) any { return c.SweepInterval }, 2500 * time.Millisecond},
+		{"POSTHORN_EMF", "false", "", "", func(c *config.Config) any { return c.EMF }, false},
 		{"RETRY_INITIAL_DELAY", "0.25", "retry.yaml", "default_retry_policy: {initial_delay: 0.25}", func(c *config.Config) any { return c.Retry.Default.InitialDelay }, 250 * time.Millisecond},
 		{"RETRY_MAX_DELAY", "7", "retry.yaml", "default_retry_policy: {max_delay: 7}", func(c *config.Config) any { return c.Retry.Default.MaxDelay }, 7 * time.Second},
 		{"RETRY_MULTIPLIER", "1.5", "retry.yaml", "default_retry_policy: {multiplier: 1.5}", func(c *config.Config) any { return c.Retry.Default.Multiplier }, 1.5},

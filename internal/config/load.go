@@ -86,6 +86,7 @@ func defaults(mode Mode) *Config {
 	return &Config{
 		Mode:     mode,
 		LogLevel: slog.LevelInfo,
+		EMF:      true,
 		HTTP:     HTTP{Host: "127.0.0.1", Port: 8000},
 		Local:    LocalAWS{Host: "127.0.0.1", Port: 4566, DataDir: ".posthorn"},
 		Drain:    30 * time.Second,

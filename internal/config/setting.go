@@ -53,6 +53,10 @@ func settings() []setting {
 			set: func(c *Config, s string) (err error) { c.LogLevel, err = logLevel(s); return err },
 		},
 		{
+			env: "POSTHORN_EMF", help: "false keeps a function from writing CloudWatch metrics into its log; true unless set",
+			set: func(c *Config, s string) (err error) { c.EMF, err = boolean(s); return err },
+		},
+		{
 			env: "HOST", help: "address that the API listens on; 127.0.0.1 unless set",
 			set: func(c *Config, s string) (err error) { c.HTTP.Host, err = host(s); return err },
 		},

@@ -72,7 +72,7 @@ type Meter interface {
 	Ended(s hook.Status)
 }
 
-// Sweeper drains the dead-letter queue. All fields are required.
+// Sweeper drains the dead-letter queue. All fields are required but Watch.
 type Sweeper struct {
 	Rows      Rows
 	Entries   Entries
@@ -92,6 +92,9 @@ type Sweeper struct {
 	EventRetention time.Duration
 	// OperatorTenant owns the entries of undecodable messages.
 	OperatorTenant string
+	// Watch looks whether anybody takes what is ready in the queue; nil: nobody
+	// looks.
+	Watch func(ctx context.Context) error
 	// EntryID makes an entry's id from a moment and a digest of what it stands
 	// for: the same of the same.
 	EntryID func(at time.Time, digest [32]byte) string
@@ -126,6 +129,7 @@ const (
 func (s *Sweeper) Sweep(ctx context.Context) (Result, error) {
 	var sum Result
 	start, grown := s.Now(), map[string]int{}
+	s.watch(ctx)
 	for {
 		if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < sweepMargin {
 			break
@@ -149,6 +153,20 @@ func (s *Sweeper) Sweep(ctx context.Context) (Result, error) {
 			"duration_ms", s.Now().Sub(start).Milliseconds())
 	}
 	return sum, nil
+}
+
+// watchTime bounds how long a sweep waits for the watch.
+const watchTime = 5 * time.Second
+
+func (s *Sweeper) watch(ctx context.Context) {
+	if s.Watch == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, watchTime)
+	defer cancel()
+	if err := s.Watch(ctx); err != nil {
+		s.Log.WarnContext(ctx, "queue not watched", "error", err)
+	}
 }
 
 // sweepBatch handles each message and deletes those that are done with. One

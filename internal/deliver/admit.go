@@ -14,11 +14,11 @@ import (
 
 // gate is what the breaker and the rate limits say to one message.
 type gate struct {
-	until  time.Time // no post before; now or the zero time: at once
-	slot   bool      // until is a slot that is reserved for it
-	probe  bool      // it is the breaker's probe
-	reason string    // what it waits for
-	err    error     // they could not be asked
+	until  time.Time     // no post before; now or the zero time: at once
+	slot   bool          // until is a slot that is reserved for it
+	probe  bool          // it is the breaker's probe
+	reason hook.Throttle // what it waits for
+	err    error         // they could not be asked
 }
 
 // admit asks the breakers and rate limits for those jobs that are to be posted,
@@ -110,7 +110,7 @@ func (b *batch) throughBreaker(ctx context.Context, group []*job, now time.Time)
 func (b *batch) wait(group []*job, until time.Time) {
 	spread := max(until.Sub(b.Now()), time.Second)
 	for _, j := range group {
-		j.gate.until, j.gate.reason = until.Add(time.Duration(b.Rand()*float64(spread))), "breaker"
+		j.gate.until, j.gate.reason = until.Add(time.Duration(b.Rand()*float64(spread))), hook.ThrottleBreaker
 	}
 }
 
@@ -152,7 +152,7 @@ func (b *batch) reserve(ctx context.Context, asking []*job, tenant, id string, r
 	slots := limit.Slots(begin, from, len(asking))
 	for i, j := range asking {
 		if slots[i].After(j.gate.until) {
-			j.gate.until, j.gate.reason = slots[i], "rate_limit"
+			j.gate.until, j.gate.reason = slots[i], hook.ThrottleRateLimit
 		}
 		j.gate.slot = true
 	}

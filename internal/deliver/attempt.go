@@ -39,6 +39,9 @@ func (b *batch) attempt(ctx context.Context, j *job, body []byte, trace string, 
 		// attempt is used up.
 		return b.deferral(ctx, j)
 	}
+	if written && w.Delivery.Status == hook.Delivered && w.Delivery.Gen == 0 {
+		b.Meter.EndToEnd(w.Delivery.CompletedAt.Sub(w.Delivery.CreatedAt))
+	}
 	return b.settle(ctx, j)
 }
 

@@ -85,6 +85,7 @@ func (d *Deliverer) DeliverEach(ctx context.Context, received []hook.Received, o
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-returnTime))
 		defer cancel()
 	}
+	d.Meter.Taken()
 	b := &batch{Deliverer: d, over: over, learned: map[string]*endpointAttempts{}}
 	var steps sync.WaitGroup
 	chains := make(map[hook.Ref][]*job, len(received))
@@ -194,7 +195,8 @@ func (b *batch) handle(ctx context.Context, j *job) (done bool) {
 		b.Log.WarnContext(ctx, "delivery not let through", "delivery_id", j.message.ID(), "error", j.gate.err)
 		return b.deferral(ctx, j)
 	case j.gate.until.After(now):
-		b.Log.DebugContext(ctx, "delivery waits", "delivery_id", j.message.ID(), "for", j.gate.reason, "until", hook.FormatTime(j.gate.until))
+		b.Log.DebugContext(ctx, "delivery waits", "delivery_id", j.message.ID(), "for", string(j.gate.reason), "until", hook.FormatTime(j.gate.until))
+		b.Meter.Throttled(j.gate.reason)
 		return b.waitAt(ctx, j)
 	}
 	if j.row == nil && j.message.Hop == 0 {
@@ -219,6 +221,7 @@ func (b *batch) handle(ctx context.Context, j *job) (done bool) {
 	}
 	free, later, ok := b.Shares.Take(ctx, j.endpoint.ID)
 	if !ok {
+		b.Meter.Throttled(hook.ThrottleConcurrency)
 		return b.putOff(ctx, j, later)
 	}
 	return b.attempt(ctx, j, body, trace, open, free)

@@ -33,6 +33,19 @@ func TestASuccessIsRecordedAndAcknowledged(t *testing.T) {
 		require.Equal(t, "1", p.Header.Get("X-Webhook-Attempt"))
 		require.Equal(t, "order.created", p.Header.Get("X-Webhook-Event"))
 		require.Equal(t, 1, w.ended[hook.Delivered])
+		require.Equal(t, []time.Duration{w.row().CompletedAt.Sub(w.row().CreatedAt)}, w.endToEnd)
+	})
+}
+
+// Who replays what died yesterday does not want to be told of a day's lag.
+func TestWhatWasSentAgainByHandDoesNotCountEndToEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, ok200)
+		m := w.message()
+		m.Gen = 1
+		require.False(t, w.deliver(m, "m", 1))
+		require.Equal(t, hook.Delivered, w.row().Status)
+		require.Empty(t, w.endToEnd)
 	})
 }
 

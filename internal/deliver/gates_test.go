@@ -47,6 +47,7 @@ func TestWhileTheBreakerIsOpenDeliveriesWaitWithoutAnAttempt(t *testing.T) {
 		require.Len(t, w.copies, 1)
 		require.Equal(t, 30*time.Second, w.copies[0].Delay, "20 s, and half as long again by chance")
 		require.Equal(t, 1, w.copies[0].Message.Hop)
+		require.Equal(t, map[hook.Throttle]int{hook.ThrottleBreaker: 1}, w.throttled)
 	})
 }
 
@@ -221,6 +222,7 @@ func TestWhatIsOverTheRateReservesItsSlotAndWaitsForIt(t *testing.T) {
 		}
 		require.ElementsMatch(t, []time.Duration{time.Second, time.Second, 2 * time.Second, 2 * time.Second}, delays)
 		require.Empty(t, w.rows[ref], "no attempt is used")
+		require.Equal(t, map[hook.Throttle]int{hook.ThrottleRateLimit: 4}, w.throttled)
 
 		// They come back at their time and do not ask again.
 		time.Sleep(2 * time.Second)

@@ -85,6 +85,13 @@ type Meter interface {
 	Ended(s hook.Status)
 	// Lag is the age of a delivery when it was first taken up.
 	Lag(d time.Duration)
+	// EndToEnd is the time from an event's acceptance to a delivery of it that
+	// was not sent again by hand.
+	EndToEnd(d time.Duration)
+	// Throttled counts a delivery that did not get its turn.
+	Throttled(t hook.Throttle)
+	// Taken notes that messages were taken up.
+	Taken()
 }
 
 // Jobs takes long work further.

@@ -67,10 +67,12 @@ type world struct {
 	steps    []hook.Control
 	holds    int // of the event
 
-	faults map[string]map[int]fault // operation, n-th call from 0
-	calls  map[string]int
-	ended  map[hook.Status]int
-	onCall map[string]func() // happens at each call of an operation, before it
+	faults    map[string]map[int]fault // operation, n-th call from 0
+	calls     map[string]int
+	ended     map[hook.Status]int
+	throttled map[hook.Throttle]int
+	endToEnd  []time.Duration
+	onCall    map[string]func() // happens at each call of an operation, before it
 	// meanwhile happens once, right before the next save.
 	meanwhile func()
 
@@ -82,7 +84,7 @@ func newWorld(t *testing.T, answers ...post.Result) *world {
 		t: t, rows: map[hook.Ref]*hook.Delivery{}, entries: map[string]bool{}, answers: answers,
 		endpoint: &hook.Endpoint{ID: endpointID, Tenant: "acme", URL: "https://example.com/hook", Timeout: 30 * time.Second, Secrets: []hook.SealedSecret{{Sealed: []byte("sealed:test-secret")}}, Status: hook.EndpointActive},
 		event:    &hook.Event{ID: eventID, Tenant: "acme", Type: "order.created", CreatedAt: time.Now().UTC().Truncate(time.Millisecond), Body: []byte(`{"id":"stored"}`), ExpiresAt: time.Now().Add(keep.Retention)},
-		release:  map[string]time.Duration{}, slotsEnd: map[string]time.Time{}, faults: map[string]map[int]fault{}, calls: map[string]int{}, ended: map[hook.Status]int{},
+		release:  map[string]time.Duration{}, slotsEnd: map[string]time.Time{}, faults: map[string]map[int]fault{}, calls: map[string]int{}, ended: map[hook.Status]int{}, throttled: map[hook.Throttle]int{},
 	}
 	var made atomic.Int64
 	w.d = &deliver.Deliverer{
@@ -414,6 +416,19 @@ func (w *world) Post(_ context.Context, r post.Request) post.Result {
 
 func (w *world) Attempt(hook.Outcome, time.Duration) {}
 func (w *world) Lag(time.Duration)                   {}
+func (w *world) Taken()                              {}
+
+func (w *world) EndToEnd(d time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.endToEnd = append(w.endToEnd, d)
+}
+
+func (w *world) Throttled(t hook.Throttle) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.throttled[t]++
+}
 
 func (w *world) Ended(s hook.Status) {
 	w.mu.Lock()

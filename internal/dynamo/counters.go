@@ -26,7 +26,15 @@ const (
 	ctBucket    = "h#" // bucket of the histogram
 	ctHistSum   = "hs" // microseconds
 	ctHistCount = "hc"
-	ctLag       = "l" // and the minute's slot: a set of marks
+	ctLag       = "l"  // and the minute's slot: a set of marks
+	ctThrottle  = "t#" // what is waited for
+	ctErrors    = "x"  // events that could not be taken
+	ctLong      = "g#" // bucket of the histogram from acceptance to delivery
+	ctLongSum   = "gs" // microseconds
+	ctLongCount = "gc"
+	ctAccepted  = "ta" // when an event was last accepted, in Unix milliseconds
+	ctTaken     = "tt" // when messages were last taken up, likewise
+	ctStalled   = "ts" // since when nobody takes any, likewise; in the first shard alone
 )
 
 const (
@@ -38,7 +46,11 @@ const (
 	// lagStep is how far apart the marks of two lags are: a tenth.
 	lagStep = 1.1
 	lagBase = time.Millisecond
-	lagMark = 1000 // a mark is minute*lagMark + step
+	lagMark = 1000 // a mark is minute%lagMinutes*lagMark + step
+	// lagMinutes keeps marks short: an item that is updated counts by the
+	// kilobyte. After so many minutes, 69 days, those of a stack in which nothing
+	// happened meanwhile would be taken for new ones.
+	lagMinutes = 100_000
 )
 
 // knownTypes are the event types that have counters.
@@ -47,18 +59,52 @@ type knownTypes struct {
 	known map[string]bool
 }
 
+// markedLag is the greatest lag that this process has noted in a minute. Lesser
+// ones need no mark, which keeps them few.
+type markedLag struct {
+	mu     sync.Mutex
+	minute int64
+	step   int
+}
+
+// exceeded says whether a lag needs a mark.
+func (m *markedLag) exceeded(at time.Time, lag time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	minute := at.Unix() / 60
+	return minute > m.minute || minute == m.minute && lagSteps(lag) > m.step
+}
+
+// noted says that a lag has its mark.
+func (m *markedLag) noted(at time.Time, lag time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	switch minute := at.Unix() / 60; {
+	case minute > m.minute:
+		m.minute, m.step = minute, lagSteps(lag)
+	case minute == m.minute:
+		m.step = max(m.step, lagSteps(lag))
+	}
+}
+
 // AddCounters adds what was counted, in one update of one of the counter items
 // and, where events were counted, one of the items of those. It is not tried
 // again: after an error it is not known whether all, some or none was added.
 func (t *Table) AddCounters(ctx context.Context, d *metrics.Delta) error {
 	shard := min(int(t.rand()*shards), shards-1)
-	return errors.Join(
-		t.addEventCounts(ctx, eventCountsKey(shard), d.Events),
-		t.applyUpdate(ctx, countersKey(shard), counted(d)),
-	)
+	u := counted(d)
+	marks := !d.LagAt.IsZero() && t.markedLag.exceeded(d.LagAt, d.Lag)
+	if marks {
+		u.lag(d.LagAt, d.Lag)
+	}
+	err := t.applyUpdate(ctx, countersKey(shard), u)
+	if err == nil && marks {
+		t.markedLag.noted(d.LagAt, d.Lag)
+	}
+	return errors.Join(t.addEventCounts(ctx, eventCountsKey(shard), d.Events, d.AcceptedAt), err)
 }
 
-func (t *Table) addEventCounts(ctx context.Context, key item, counts map[string]int64) error {
+func (t *Table) addEventCounts(ctx context.Context, key item, counts map[string]int64, at time.Time) error {
 	if len(counts) == 0 {
 		return nil
 	}
@@ -70,10 +116,11 @@ func (t *Table) addEventCounts(ctx context.Context, key item, counts map[string]
 	for eventType, n := range events {
 		u.add(ctEvent+eventType, n)
 	}
+	u.moment(ctAccepted, at)
 	return t.applyUpdate(ctx, key, u)
 }
 
-// counted is the update that adds all of d but its events.
+// counted is the update that adds all of d but its events and its lag.
 func counted(d *metrics.Delta) *update {
 	u := newUpdate()
 	for status, n := range d.Deliveries {
@@ -87,9 +134,16 @@ func counted(d *metrics.Delta) *update {
 	}
 	u.add(ctHistSum, d.Durations.Sum.Microseconds())
 	u.add(ctHistCount, d.Durations.Count)
-	if !d.LagAt.IsZero() {
-		u.lag(d.LagAt, d.Lag)
+	for i, n := range d.EndToEnd.Buckets {
+		u.add(ctLong+strconv.Itoa(i), n)
 	}
+	u.add(ctLongSum, d.EndToEnd.Sum.Microseconds())
+	u.add(ctLongCount, d.EndToEnd.Count)
+	for reason, n := range d.Throttled {
+		u.add(ctThrottle+string(reason), n)
+	}
+	u.add(ctErrors, d.AcceptErrors)
+	u.moment(ctTaken, d.TakenAt)
 	return u
 }
 
@@ -144,11 +198,32 @@ func (t *Table) countedTypes(ctx context.Context, events map[string]int64) (map[
 	return counted, nil
 }
 
+// moment sets an attribute to a time, unless that is zero.
+func (u *update) moment(attribute string, at time.Time) {
+	if !at.IsZero() {
+		u.set(attribute, num(at.UnixMilli()))
+	}
+}
+
+// MarkStalled notes since when nobody takes what is ready.
+func (t *Table) MarkStalled(ctx context.Context, since time.Time) error {
+	u := newUpdate()
+	u.moment(ctStalled, since)
+	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
+		TableName: t.name, Key: countersKey(0), UpdateExpression: aws.String(u.expression()),
+		ExpressionAttributeNames: u.names, ExpressionAttributeValues: u.values,
+	})
+	if err != nil {
+		return fmt.Errorf("mark counters: %w", err)
+	}
+	return nil
+}
+
 // lag notes a lag in its minute's set, and clears all sets but that one and
 // the one of the minute before.
 func (u *update) lag(at time.Time, lag time.Duration) {
 	minute := at.Unix() / 60
-	mark := minute*lagMark + int64(lagSteps(lag))
+	mark := minute%lagMinutes*lagMark + int64(lagSteps(lag))
 	u.addValue(ctLag+strconv.Itoa(lagSlot(minute)), &types.AttributeValueMemberNS{Value: []string{strconv.FormatInt(mark, 10)}})
 	for slot := range lagSlots {
 		if slot != lagSlot(minute) && slot != lagSlot(minute-1) {
@@ -185,6 +260,11 @@ func (t *Table) Counters(ctx context.Context) (*metrics.Totals, error) {
 	return t.sumCounters(ctx, countersKey, eventCountsKey)
 }
 
+// Activity reads the sums of all counters but those of events.
+func (t *Table) Activity(ctx context.Context) (*metrics.Totals, error) {
+	return t.sumCounters(ctx, countersKey)
+}
+
 // sumCounters reads all shards of the counter items with such keys.
 func (t *Table) sumCounters(ctx context.Context, kinds ...func(shard int) item) (*metrics.Totals, error) {
 	var keys []item
@@ -197,7 +277,7 @@ func (t *Table) sumCounters(ctx context.Context, kinds ...func(shard int) item) 
 	if err != nil {
 		return nil, fmt.Errorf("read counters: %w", err)
 	}
-	totals := &metrics.Totals{Events: map[string]int64{}, Deliveries: map[hook.Status]int64{}, Attempts: map[hook.Outcome]int64{}}
+	totals := metrics.NewTotals()
 	minute := t.now().Unix() / 60
 	for _, it := range found {
 		for name := range it {
@@ -212,7 +292,7 @@ func sumCounter(totals *metrics.Totals, it item, name string, minute int64) {
 	if set, ok := it[name].(*types.AttributeValueMemberNS); ok {
 		for _, v := range set.Value {
 			mark, err := strconv.ParseInt(v, 10, 64)
-			if err == nil && mark/lagMark >= minute-1 {
+			if of := mark / lagMark; err == nil && (of == minute%lagMinutes || of == (minute-1)%lagMinutes) {
 				totals.RecentLag = max(totals.RecentLag, stepsLag(mark%lagMark))
 			}
 		}
@@ -231,16 +311,48 @@ func sumCounter(totals *metrics.Totals, it item, name string, minute int64) {
 		totals.Attempts[hook.Outcome(v)] += n
 		return
 	}
+	if v, ok := strings.CutPrefix(name, ctThrottle); ok {
+		totals.Throttled[hook.Throttle(v)] += n
+		return
+	}
 	if v, ok := strings.CutPrefix(name, ctBucket); ok {
-		if i, err := strconv.Atoi(v); err == nil && i >= 0 && i < metrics.BucketCount {
-			totals.Durations.Buckets[i] += n
-		}
+		addBucket(&totals.Durations, v, n)
+		return
+	}
+	if v, ok := strings.CutPrefix(name, ctLong); ok {
+		addBucket(&totals.EndToEnd, v, n)
 		return
 	}
 	switch name {
+	case ctErrors:
+		totals.AcceptErrors += n
+	case ctLongSum:
+		totals.EndToEnd.Sum += time.Duration(n) * time.Microsecond
+	case ctLongCount:
+		totals.EndToEnd.Count += n
+	case ctAccepted:
+		totals.LastAccepted = latest(totals.LastAccepted, n)
+	case ctTaken:
+		totals.LastTaken = latest(totals.LastTaken, n)
+	case ctStalled:
+		totals.StalledSince = latest(totals.StalledSince, n)
 	case ctHistSum:
 		totals.Durations.Sum += time.Duration(n) * time.Microsecond
 	case ctHistCount:
 		totals.Durations.Count += n
 	}
+}
+
+func addBucket(h *metrics.Histogram, name string, n int64) {
+	if i, err := strconv.Atoi(name); err == nil && i >= 0 && i < metrics.BucketCount {
+		h.Buckets[i] += n
+	}
+}
+
+// latest is the later of a time and a moment in Unix milliseconds.
+func latest(at time.Time, millis int64) time.Time {
+	if m := time.UnixMilli(millis).UTC(); m.After(at) {
+		return m
+	}
+	return at
 }

@@ -2,6 +2,8 @@ package dynamo_test
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
@@ -35,17 +37,23 @@ func accepted(types ...string) *metrics.Delta {
 func TestCountsAddUpOverAllProcesses(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
-	require.Equal(t, &metrics.Totals{Events: map[string]int64{}, Deliveries: map[hook.Status]int64{}, Attempts: map[hook.Outcome]int64{}}, w.totals())
-	want := metrics.Totals{Events: map[string]int64{}, Deliveries: map[hook.Status]int64{}, Attempts: map[hook.Outcome]int64{}}
+	require.Equal(t, metrics.NewTotals(), w.totals())
+	want := metrics.NewTotals()
 	processes := []*dynamo.Table{w.Table, w.open(), w.open()}
 	rapid.Check(t, func(rt *rapid.T) {
 		d := &metrics.Delta{
 			Events:     rapid.MapOfN(rapid.SampledFrom([]string{"order.created", "user.created", "a-b_c.D", "select"}), rapid.Int64Range(1, 1000), 0, 3).Draw(rt, "events"),
 			Deliveries: rapid.MapOf(rapid.SampledFrom([]hook.Status{hook.Delivered, hook.Dead, hook.Held, hook.Cancelled}), rapid.Int64Range(1, 1000)).Draw(rt, "deliveries"),
 			Attempts:   rapid.MapOf(rapid.SampledFrom(hook.Outcomes()), rapid.Int64Range(1, 1000)).Draw(rt, "attempts"),
+			Throttled:  rapid.MapOf(rapid.SampledFrom(hook.Throttles()), rapid.Int64Range(1, 1000)).Draw(rt, "throttled"),
+
+			AcceptErrors: rapid.Int64Range(0, 1000).Draw(rt, "accept errors"),
+		}
+		for range rapid.IntRange(0, 5).Draw(rt, "delivered") {
+			d.EndToEnd.Observe(metrics.EndToEndBounds(), time.Duration(rapid.Int64Range(0, 7_200_000_000).Draw(rt, "µs"))*time.Microsecond)
 		}
 		for range rapid.IntRange(0, 5).Draw(rt, "observed") {
-			d.Durations.Observe(time.Duration(rapid.Int64Range(0, 40_000_000).Draw(rt, "µs")) * time.Microsecond)
+			d.Durations.Observe(metrics.AttemptBounds(), time.Duration(rapid.Int64Range(0, 40_000_000).Draw(rt, "µs"))*time.Microsecond)
 		}
 		require.NoError(rt, rapid.SampledFrom(processes).Draw(rt, "process").AddCounters(w.ctx(), d))
 		for k, n := range d.Events {
@@ -57,10 +65,15 @@ func TestCountsAddUpOverAllProcesses(t *testing.T) {
 		for k, n := range d.Attempts {
 			want.Attempts[k] += n
 		}
+		for k, n := range d.Throttled {
+			want.Throttled[k] += n
+		}
+		want.AcceptErrors += d.AcceptErrors
+		want.EndToEnd.Add(&d.EndToEnd)
 		want.Durations.Add(&d.Durations)
 		got, err := w.Counters(w.ctx())
 		require.NoError(rt, err)
-		require.Equal(rt, &want, got)
+		require.Equal(rt, want, got)
 	})
 	require.Len(t, w.withPrefix("METRICS#"), 8, "both items over all shards")
 }
@@ -171,6 +184,79 @@ func TestAddingCountsIsNotRepeated(t *testing.T) {
 			require.Equal(t, f.want, w.totals().Events["a"])
 		})
 	}
+}
+
+// Everything that a shard counts, and the lags of two minutes of heavy traffic,
+// in figures of a trillion, still cost one unit to add to.
+func TestCountersOfABusyYearAreUpdatedForOneUnit(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	const many = 1_000_000_000_000
+	d := &metrics.Delta{
+		AcceptErrors: many, Deliveries: map[hook.Status]int64{}, Attempts: map[hook.Outcome]int64{}, Throttled: map[hook.Throttle]int64{}, TakenAt: w.clock(),
+	}
+	for _, s := range []hook.Status{hook.Delivered, hook.Dead, hook.Held, hook.Cancelled} {
+		d.Deliveries[s] = many
+	}
+	for _, o := range hook.Outcomes() {
+		d.Attempts[o] = many
+	}
+	for _, r := range hook.Throttles() {
+		d.Throttled[r] = many
+	}
+	for i := range metrics.BucketCount {
+		d.Durations.Buckets[i], d.EndToEnd.Buckets[i] = many, many
+	}
+	d.Durations.Sum, d.Durations.Count = many*time.Microsecond, many
+	d.EndToEnd.Sum, d.EndToEnd.Count = many*time.Microsecond, many
+	for range 20 { // over all shards
+		require.NoError(t, w.AddCounters(w.ctx(), d))
+	}
+	require.NoError(t, w.MarkStalled(w.ctx(), w.clock()))
+	processes := make([]*dynamo.Table, 20)
+	for i := range processes {
+		processes[i] = w.open()
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for range 2 {
+		w.advance(time.Minute)
+		var most time.Duration
+		for range 100 {
+			for _, p := range processes {
+				lag := time.Duration(float64(10*time.Millisecond) * math.Pow(1000, rng.Float64())) // 10 ms to 10 s
+				most = max(most, lag)
+				require.NoError(t, p.AddCounters(w.ctx(), &metrics.Delta{Lag: lag, LagAt: w.clock()}))
+			}
+		}
+		require.InEpsilon(t, most, w.totals().RecentLag, 0.06)
+	}
+	for _, it := range w.withPrefix("METRICS#") {
+		out, err := w.raw.PutItem(w.ctx(), &awsdynamodb.PutItemInput{TableName: ptr(tableName), Item: it, ReturnConsumedCapacity: types.ReturnConsumedCapacityTotal})
+		require.NoError(t, err)
+		require.EqualValues(t, 1, *out.ConsumedCapacity.CapacityUnits, "%d attributes", len(it))
+	}
+}
+
+func TestWhenEventsWereAcceptedAndMessagesTakenIsKnownToAll(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	first := w.clock().UTC()
+	for i := range 8 { // over all shards
+		d := accepted("a")
+		d.AcceptedAt = first.Add(time.Duration(i) * time.Second)
+		require.NoError(t, w.AddCounters(w.ctx(), d))
+		require.NoError(t, w.open().AddCounters(w.ctx(), &metrics.Delta{
+			Attempts: map[hook.Outcome]int64{hook.OutcomeSuccess: 1}, TakenAt: first.Add(time.Duration(i) * time.Minute),
+		}))
+	}
+	require.NoError(t, w.MarkStalled(w.ctx(), first.Add(time.Hour)))
+	require.Equal(t, first.Add(7*time.Second), w.totals().LastAccepted)
+	require.Equal(t, first.Add(7*time.Minute), w.totals().LastTaken)
+	require.Equal(t, first.Add(time.Hour), w.totals().StalledSince)
+	activity, err := w.Activity(w.ctx())
+	require.NoError(t, err)
+	require.Equal(t, first.Add(7*time.Minute), activity.LastTaken)
+	require.Equal(t, first.Add(time.Hour), activity.StalledSince)
 }
 
 func TestCountersThatCannotBeReadAreAnError(t *testing.T) {

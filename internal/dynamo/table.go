@@ -37,6 +37,7 @@ type Table struct {
 	events    *gather.Group[item, struct{}]
 	rows      *gather.Group[rowsAsked, rowsFound]
 	eventType knownTypes
+	markedLag markedLag
 }
 
 // New returns the table of that name. It calls nothing.

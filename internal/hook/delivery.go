@@ -91,6 +91,22 @@ func Outcomes() []Outcome {
 	return []Outcome{OutcomeSuccess, OutcomeHTTPError, OutcomeTimeout, OutcomeConnection, OutcomeDNS, OutcomeTLS, OutcomeBlocked, OutcomeOther}
 }
 
+// Throttle is why a delivery did not get its turn, although it was due: a small,
+// closed set.
+type Throttle string
+
+// What a delivery waits for that did not get its turn.
+const (
+	ThrottleRateLimit   Throttle = "rate_limit"  // the endpoint's, or everybody's
+	ThrottleBreaker     Throttle = "breaker"     // open, or probing
+	ThrottleConcurrency Throttle = "concurrency" // one endpoint's share of a process
+)
+
+// Throttles lists every reason, in the order in which they are shown.
+func Throttles() []Throttle {
+	return []Throttle{ThrottleRateLimit, ThrottleBreaker, ThrottleConcurrency}
+}
+
 // Attempt is one post and what came of it.
 type Attempt struct {
 	ID           string // random, made before the post

@@ -34,7 +34,9 @@ type Counts struct {
 	Cancelled         int64            // deliveries
 	AttemptsSucceeded int64
 	AttemptsFailed    int64
-	Lag               time.Duration // age of the oldest delivery seen in the last minute
+	// OldestAge is the age of the oldest delivery that waits, or was taken up in
+	// the last minute, where so many messages are ready now.
+	OldestAge func(ready int) time.Duration
 }
 
 // MetricsWriter writes the metrics in the Prometheus text format.
@@ -119,7 +121,7 @@ func (a *API) stats(w http.ResponseWriter, r *http.Request) error {
 	s.Deliveries.Delivered, s.Deliveries.Failed = counts.Delivered, counts.Failed
 	s.Deliveries.Held, s.Deliveries.Cancelled = counts.Held, counts.Cancelled
 	s.Attempts.Succeeded, s.Attempts.Failed = counts.AttemptsSucceeded, counts.AttemptsFailed
-	s.LagSeconds = counts.Lag.Seconds()
+	s.LagSeconds = counts.OldestAge(depths.Ready).Seconds()
 	return a.answer(w, r, http.StatusOK, s)
 }
 

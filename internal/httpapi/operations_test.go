@@ -19,7 +19,7 @@ func TestStats(t *testing.T) {
 	w.depths = hook.QueueDepths{Ready: 4, InFlight: 5, Delayed: 6, Dead: 7}
 	w.counts = Counts{
 		Events: map[string]int64{"a": 10, "b": 1}, Delivered: 20, Failed: 21, Held: 22, Cancelled: 23,
-		AttemptsSucceeded: 30, AttemptsFailed: 31, Lag: 1500 * time.Millisecond,
+		AttemptsSucceeded: 30, AttemptsFailed: 31, OldestAge: func(ready int) time.Duration { return time.Duration(ready) * 375 * time.Millisecond },
 	}
 	w.bury(t, w.register(t, anyEndpoint), "a", `{}`)
 	require.Equal(t, map[string]any{

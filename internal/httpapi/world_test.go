@@ -75,6 +75,7 @@ func newWorld(change ...func(*Options)) *world {
 		rows: map[hook.Ref]*hook.Delivery{}, later: map[hook.Ref][]hook.Attempt{}, dead: map[string]*hook.DeadLetter{},
 		jobs: map[string]*hook.Job{}, states: map[string]hook.EndpointState{}, apiKeys: map[string]*hook.APIKey{}, texts: map[caller]string{},
 		faults: map[string]fault{}, calls: map[string]int{}, now: start,
+		counts: Counts{OldestAge: func(int) time.Duration { return 0 }},
 	}
 	log := slog.New(slog.NewJSONHandler(&w.log, nil))
 	o := Options{

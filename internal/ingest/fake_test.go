@@ -28,18 +28,19 @@ const (
 // world is a store and a queue in memory. Faults hit the next call of an
 // operation, once.
 type world struct {
-	mu      sync.Mutex
-	set     *hook.EndpointSet
-	events  map[string]*hook.Event
-	keys    map[string]hook.IdempotencyKey // by tenant and key
-	sent    []*hook.Message
-	jobs    []hook.Job
-	ready   int
-	faults  map[string]fault
-	calls   map[string]int
-	counted []string
-	now     time.Time
-	ids     int
+	mu           sync.Mutex
+	set          *hook.EndpointSet
+	events       map[string]*hook.Event
+	keys         map[string]hook.IdempotencyKey // by tenant and key
+	sent         []*hook.Message
+	jobs         []hook.Job
+	ready        int
+	faults       map[string]fault
+	calls        map[string]int
+	counted      []string
+	acceptErrors int
+	now          time.Time
+	ids          int
 }
 
 func newWorld(endpoints ...*hook.Endpoint) *world {
@@ -180,6 +181,12 @@ func (w *world) Send(_ context.Context, out []hook.Outgoing) []hook.Sent {
 func (w *world) Depths(context.Context) (d hook.QueueDepths, err error) {
 	err = w.call("depths", func() { d.Ready = w.ready })
 	return d, err
+}
+
+func (w *world) Accept(_ time.Duration, failed int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.acceptErrors += failed
 }
 
 func (w *world) EventAccepted(eventType string) {

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -50,6 +51,9 @@ type Queue interface {
 // at most: one whose first post failed may not be.
 type Recorder interface {
 	EventAccepted(eventType string)
+	// Accept counts a POST of one or many events, which took d, and those of
+	// them that could not be taken through no fault of their producer.
+	Accept(d time.Duration, failed int)
 }
 
 // DefaultRetention is how long events are kept when Options does not say.
@@ -158,7 +162,24 @@ func (in *Ingester) AcceptBatch(ctx context.Context, tenant string, reqs []Reque
 			slog.Int("matched", n.event.Targets), slog.Int("bytes", len(n.payload)), slog.Bool("replayed", n.replayed),
 			slog.Float64("duration_ms", float64(in.o.Now().Sub(start).Microseconds())/1000))
 	}
+	if in.o.Recorder != nil {
+		in.o.Recorder.Accept(in.o.Now().Sub(start), failures(results))
+	}
 	return results
+}
+
+// failures counts the events that could not be taken through no fault of their
+// producer: a store or the queue failed.
+func failures(results []Result) (n int) {
+	for _, r := range results {
+		var invalid *hook.InvalidError
+		switch {
+		case r.Err == nil, errors.As(r.Err, &invalid), errors.Is(r.Err, ErrTooLarge), errors.Is(r.Err, hook.ErrKeyReused), errors.Is(r.Err, hook.ErrQueueFull):
+		default:
+			n++
+		}
+	}
+	return n
 }
 
 // incoming is an event on its way in.

@@ -345,6 +345,26 @@ func TestEventOfAKeyThatCannotBeReadIsTriedAgain(t *testing.T) {
 	w.requireDelivered(t, a)
 }
 
+// Faults of the producer, and a full queue, are no faults of ours.
+func TestEventsThatCouldNotBeTakenAreCounted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(endpoint(1, "*"))
+	in := w.ingester(func(o *Options) { o.MaxQueueSize = 10 })
+	batch := func(reqs ...Request) { in.AcceptBatch(t.Context(), tenant, reqs) }
+	batch(request("a", `{}`, ""), request("not a type", `{}`, ""), request("a", `[]`, ""))
+	require.Zero(t, w.acceptErrors)
+	w.faults["put"] = failed
+	batch(request("a", `{}`, ""))
+	require.Equal(t, 1, w.acceptErrors)
+	w.faults["endpoints"] = failed
+	batch(request("a", `{}`, ""), request("a", `[]`, ""))
+	require.Equal(t, 2, w.acceptErrors)
+	w.ready = 10
+	w.sleep(time.Minute)
+	batch(request("a", `{}`, ""))
+	require.Equal(t, 2, w.acceptErrors)
+}
+
 func TestQueueLimit(t *testing.T) {
 	t.Parallel()
 	w := newWorld(endpoint(1, "*"))

@@ -155,6 +155,15 @@ func (p *process) Attempt(hook.Outcome, time.Duration) {}
 // Lag does nothing.
 func (p *process) Lag(time.Duration) {}
 
+// EndToEnd implements deliver.Meter.
+func (p *process) EndToEnd(time.Duration) {}
+
+// Throttled implements deliver.Meter.
+func (p *process) Throttled(hook.Throttle) {}
+
+// Taken implements deliver.Meter.
+func (p *process) Taken() {}
+
 // Ended does nothing.
 func (p *process) Ended(hook.Status) {}
 

@@ -62,6 +62,8 @@ func TestFlushHandsOverWhatWasCountedOnce(t *testing.T) {
 			Attempts:   map[hook.Outcome]int64{hook.OutcomeSuccess: 1, hook.OutcomeTimeout: 1},
 			Lag:        3 * time.Second, LagAt: time.Now(),
 		}
+		want.AttemptTimes = []time.Duration{20 * time.Millisecond, 40 * time.Second}
+		want.AcceptedAt = time.Now()
 		want.Durations.Buckets[2], want.Durations.Buckets[metrics.BucketCount-1] = 1, 1
 		want.Durations.Sum, want.Durations.Count = 40*time.Second+20*time.Millisecond, 2
 		require.Equal(t, []*metrics.Delta{want}, s.deltas)
@@ -179,7 +181,7 @@ func TestADurationFallsIntoTheBucketWhoseBoundItDoesNotPass(t *testing.T) {
 		10 * 365 * 24 * time.Hour: 12,
 	} {
 		var h metrics.Histogram
-		h.Observe(d)
+		h.Observe(metrics.AttemptBounds(), d)
 		var buckets [metrics.BucketCount]int64
 		buckets[want] = 1
 		require.Equal(t, metrics.Histogram{Buckets: buckets, Sum: max(d, 0), Count: 1}, h, d)
@@ -193,11 +195,11 @@ func TestHistogramsAddUp(t *testing.T) {
 		cut := rapid.IntRange(0, len(durations)).Draw(t, "cut")
 		var whole, left, right metrics.Histogram
 		for i, d := range durations {
-			whole.Observe(time.Duration(d))
+			whole.Observe(metrics.AttemptBounds(), time.Duration(d))
 			if i < cut {
-				left.Observe(time.Duration(d))
+				left.Observe(metrics.AttemptBounds(), time.Duration(d))
 			} else {
-				right.Observe(time.Duration(d))
+				right.Observe(metrics.AttemptBounds(), time.Duration(d))
 			}
 		}
 		left.Add(&right)
@@ -211,15 +213,23 @@ func snapshot() *metrics.Snapshot {
 			Events:     map[string]int64{"user.created": 3, "order.created": 12, metrics.OtherType: 1, `odd"one\`: 2},
 			Deliveries: map[hook.Status]int64{hook.Delivered: 9, hook.Dead: 2, hook.Cancelled: 1},
 			Attempts:   map[hook.Outcome]int64{hook.OutcomeSuccess: 9, hook.OutcomeTimeout: 4, hook.OutcomeHTTPError: 6},
+			Throttled:  map[hook.Throttle]int64{hook.ThrottleBreaker: 8},
+			RecentLag:  250 * time.Millisecond, LastTaken: noon.Add(-90 * time.Second), AcceptErrors: 3,
 		},
+		At:        noon,
 		Queue:     hook.QueueDepths{Ready: 5, InFlight: 2, Delayed: 1, Dead: 4},
 		Endpoints: hook.EndpointCounts{Active: 6, Paused: 2, Disabled: 1},
 	}
 	for _, d := range []time.Duration{3 * time.Millisecond, 20 * time.Millisecond, 20 * time.Millisecond, 700 * time.Millisecond, time.Minute} {
-		s.Totals.Durations.Observe(d)
+		s.Totals.Durations.Observe(metrics.AttemptBounds(), d)
+	}
+	for _, d := range []time.Duration{4 * time.Millisecond, 20 * time.Second, 2 * time.Hour} {
+		s.Totals.EndToEnd.Observe(metrics.EndToEndBounds(), d)
 	}
 	return s
 }
+
+var noon = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
 
 func TestThePrometheusTextIsTheGoldenOne(t *testing.T) {
 	t.Parallel()
@@ -238,7 +248,8 @@ func TestThePrometheusTextOfNothingHasEveryFamily(t *testing.T) {
 	metrics.Write(&b, &metrics.Snapshot{})
 	for _, name := range []string{
 		"webhook_events_total", "webhook_deliveries_total", "webhook_attempts_total", "webhook_delivery_duration_seconds",
-		"webhook_queue_size", "webhook_dlq_size", "webhook_endpoints_total",
+		"webhook_queue_size", "webhook_dlq_size", "webhook_endpoints_total", "webhook_endpoints", "webhook_accept_errors_total",
+		"webhook_throttled_total", "webhook_end_to_end_seconds", "webhook_lag_seconds", "webhook_queue_ready", "webhook_queue_in_flight", "webhook_queue_delayed",
 	} {
 		require.Equal(t, 1, strings.Count(b.String(), "# HELP "+name+" "), name)
 		require.Equal(t, 1, strings.Count(b.String(), "# TYPE "+name+" "), name)

@@ -21,6 +21,9 @@ type Recorder struct {
 	// Failed is told when a Flush by Run fails; nil: nobody is. It is set
 	// before Run is called.
 	Failed func(error)
+	// Emit is given what each Flush found counted, before it is stored; nil:
+	// nobody is. It is set before anything is counted.
+	Emit func(*Delta)
 
 	store Store
 
@@ -33,9 +36,20 @@ func NewRecorder(store Store) *Recorder { return &Recorder{store: store} }
 
 // EventAccepted counts an event that was accepted.
 func (r *Recorder) EventAccepted(eventType string) {
+	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	count(&r.delta.Events, eventType)
+	r.delta.AcceptedAt = now
+}
+
+// Accept counts a POST of events that took d, and those of them that could not
+// be taken through no fault of their producer.
+func (r *Recorder) Accept(d time.Duration, failed int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delta.AcceptErrors += int64(failed)
+	sample(&r.delta.AcceptTimes, d)
 }
 
 // Attempt counts an attempt that took d.
@@ -43,7 +57,38 @@ func (r *Recorder) Attempt(outcome hook.Outcome, d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	count(&r.delta.Attempts, outcome)
-	r.delta.Durations.Observe(d)
+	r.delta.Durations.Observe(attemptBounds, d)
+	sample(&r.delta.AttemptTimes, d)
+}
+
+// EndToEnd notes how long after its event's acceptance a delivery was made.
+func (r *Recorder) EndToEnd(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delta.EndToEnd.Observe(endToEndBounds, d)
+	sample(&r.delta.EndToEndTimes, d)
+}
+
+// Throttled counts a delivery that did not get its turn.
+func (r *Recorder) Throttled(t hook.Throttle) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	count(&r.delta.Throttled, t)
+}
+
+// Taken notes that messages are taken up now.
+func (r *Recorder) Taken() {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delta.TakenAt = now
+}
+
+// Waiting notes how long the oldest delivery has waited.
+func (r *Recorder) Waiting(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delta.Waiting = max(r.delta.Waiting, d)
 }
 
 // Ended counts a delivery that ended, or that is held.
@@ -69,6 +114,12 @@ func count[K comparable](m *map[K]int64, k K) {
 	(*m)[k]++
 }
 
+func sample(to *[]time.Duration, d time.Duration) {
+	if len(*to) < MaxSamples {
+		*to = append(*to, d)
+	}
+}
+
 // Flush hands over what was counted since the last Flush. It is not tried
 // again when it fails: the store may have added it already, and a count too
 // low is better than one too high.
@@ -77,6 +128,9 @@ func (r *Recorder) Flush(ctx context.Context) error {
 	d := r.delta
 	r.delta = Delta{}
 	r.mu.Unlock()
+	if r.Emit != nil {
+		r.Emit(&d)
+	}
 	if d.Empty() {
 		return nil
 	}

@@ -135,7 +135,7 @@ func (a *App) API(o APIOptions) http.Handler {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	figures := &figures{table: a.table, queues: a.queues}
+	figures := &figures{table: a.table, queues: a.queues, now: o.Now}
 	return httpapi.New(httpapi.Options{
 		Ingest:    a.ingester(),
 		Endpoints: a.table, Events: a.table, Deliveries: a.table, DeadLetters: a.table,
@@ -224,6 +224,7 @@ func (a *App) Sweeper() *deadletter.Sweeper {
 	return &deadletter.Sweeper{
 		Rows: a.table, Entries: a.table, Events: a.table, Endpoints: a.table, Queues: a.queues, Jobs: a.table, Growth: a.table, Notifier: a.ingester(), Meter: a.counts,
 		GrowthNotice: a.cfg.Notices.DeadLetterGrowth, Retention: a.cfg.Retention.DeadLetters, EventRetention: a.cfg.Retention.Events, OperatorTenant: httpapi.DefaultTenant,
+		Watch: (&metrics.Watch{Counters: a.table, Backlog: a.queues, Recorder: a.counts, Now: time.Now}).Look,
 		EntryID: func(at time.Time, digest [32]byte) string {
 			return id.FromParts(hook.DeadLetterPrefix, at, digest[:])
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -11,6 +12,7 @@ import (
 	"posthorn/internal/config"
 	"posthorn/internal/deliver"
 	"posthorn/internal/lambdaevent"
+	"posthorn/internal/metrics"
 )
 
 // APIFunction returns the API as a Lambda function behind an HTTP API. What an
@@ -93,5 +95,15 @@ func ForFunction(out io.Writer) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	return New(cfg, account, slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: cfg.LogLevel})))
+	app, err := New(cfg, account, slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: cfg.LogLevel})))
+	if err == nil && cfg.EMF {
+		app.emit(out, os.Getenv("AWS_LAMBDA_FUNCTION_NAME"))
+	}
+	return app, err
+}
+
+// emit has what each invocation counts written to its log as metrics.
+func (a *App) emit(out io.Writer, function string) {
+	emf := &metrics.EMF{Out: out, Function: function, Now: time.Now, Failed: func(err error) { a.log.Warn("metrics not written", "error", err) }}
+	a.counts.Emit = emf.Write
 }

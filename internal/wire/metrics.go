@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"posthorn/internal/awssqs"
 	"posthorn/internal/dynamo"
@@ -15,6 +16,7 @@ import (
 type figures struct {
 	table  *dynamo.Table
 	queues *awssqs.Queues
+	now    func() time.Time
 }
 
 // Counts reads the stored counters.
@@ -30,7 +32,7 @@ func (f *figures) Counts(ctx context.Context) (httpapi.Counts, error) {
 		Held:              t.Deliveries[hook.Held],
 		Cancelled:         t.Deliveries[hook.Cancelled],
 		AttemptsSucceeded: t.Attempts[hook.OutcomeSuccess],
-		Lag:               t.RecentLag,
+		OldestAge:         func(ready int) time.Duration { return t.OldestAge(ready, f.now()) },
 	}
 	c.AttemptsFailed = t.AttemptCount() - c.AttemptsSucceeded
 	return c, nil
@@ -50,6 +52,6 @@ func (f *figures) WriteMetrics(ctx context.Context, b *bytes.Buffer) error {
 	if err != nil {
 		return err
 	}
-	metrics.Write(b, &metrics.Snapshot{Totals: *t, Queue: depths, Endpoints: endpoints})
+	metrics.Write(b, &metrics.Snapshot{At: f.now(), Totals: *t, Queue: depths, Endpoints: endpoints})
 	return nil
 }
