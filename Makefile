@@ -121,6 +121,10 @@ fmt-check: ## Name the files that are not formatted, and fail if there are any
 lint: ## Run the linters
 	$(TOOL) golangci-lint run --allow-parallel-runners ./...
 
+.PHONY: monitoring
+monitoring: ## Hold the rules and dashboards in deploy/ against the metrics, with Prometheus's own parser
+	cd tools/monitoring && $(GO) test ./...
+
 .PHONY: properties
 properties: ## Run the property tests with CHECKS (1000) cases each; make test has 100
 	@for dir in $$(grep -rl --include='*_test.go' 'rapid\.Check(' cmd functions internal | xargs -n 1 dirname | sort -u); do \
