@@ -143,13 +143,15 @@ func counted(d *metrics.Delta) *update {
 		u.add(ctThrottle+string(reason), n)
 	}
 	u.add(ctErrors, d.AcceptErrors)
-	u.moment(ctTaken, d.TakenAt)
+	if len(u.adds) > 0 || !d.LagAt.IsZero() { // not for itself: it would be a write for each batch that only waits
+		u.moment(ctTaken, d.TakenAt)
+	}
 	return u
 }
 
 // applyUpdate makes an update, unless there is nothing in it.
 func (t *Table) applyUpdate(ctx context.Context, key item, u *update) error {
-	if len(u.adds) == 0 {
+	if len(u.adds)+len(u.sets) == 0 {
 		return nil
 	}
 	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
@@ -205,18 +207,12 @@ func (u *update) moment(attribute string, at time.Time) {
 	}
 }
 
-// MarkStalled notes since when nobody takes what is ready.
+// MarkStalled notes since when nobody takes what is ready. It is not tried
+// again: the next sweep sees the same.
 func (t *Table) MarkStalled(ctx context.Context, since time.Time) error {
 	u := newUpdate()
 	u.moment(ctStalled, since)
-	_, err := t.client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
-		TableName: t.name, Key: countersKey(0), UpdateExpression: aws.String(u.expression()),
-		ExpressionAttributeNames: u.names, ExpressionAttributeValues: u.values,
-	})
-	if err != nil {
-		return fmt.Errorf("mark counters: %w", err)
-	}
-	return nil
+	return t.applyUpdate(ctx, countersKey(0), u)
 }
 
 // lag notes a lag in its minute's set, and clears all sets but that one and

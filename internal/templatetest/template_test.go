@@ -29,7 +29,10 @@ func (e env) get(name string) string { return e[name] }
 const keyARN = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 
 // sealing is what no server starts without.
-var sealing = env{"POSTHORN_KMS_KEY_ID": keyARN}
+var sealing = env{
+	"POSTHORN_KMS_KEY_ID": keyARN, "POSTHORN_TABLE": "posthorn",
+	"POSTHORN_QUEUE_URL": "posthorn-deliveries", "POSTHORN_DLQ_URL": "posthorn-dead-letters",
+}
 
 func shipped(t *testing.T) *config.Config {
 	t.Helper()
@@ -162,7 +165,9 @@ func TestKmsKeyArnTakesWhatIsRead(t *testing.T) {
 	} {
 		require.Equal(t, ok, pattern.MatchString(value), "%q", value)
 		if ok && value != "" {
-			_, err := config.Load(config.Serve, config.Source{Getenv: env{"POSTHORN_KMS_KEY_ID": value}.get})
+			vars := maps.Clone(sealing)
+			vars["POSTHORN_KMS_KEY_ID"] = value
+			_, err := config.Load(config.Serve, config.Source{Getenv: vars.get})
 			require.NoError(t, err)
 		}
 	}
