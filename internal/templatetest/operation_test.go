@@ -192,7 +192,7 @@ func TestFiltersFindWhatIsLogged(t *testing.T) {
 	filters := resources(t, "AWS::Logs::MetricFilter")
 	for id, want := range map[string]struct{ pattern, file, logged string }{
 		"ApiFailuresFilter":   {`{ $.level = "ERROR" }`, "../httpapi/problem.go", `level := slog.LevelError`},
-		"DeliverPanicsFilter": {`{ $.msg = "*panicked" }`, "../deliver/deliver.go", `"delivery panicked"`},
+		"DeliverPanicsFilter": {`{ $.msg = "*panicked" }`, "../deliver/guard.go", `what+" panicked"`},
 	} {
 		require.Equal(t, want.pattern, filters[id].at("Properties", "FilterPattern").text())
 		text, err := os.ReadFile(want.file)
