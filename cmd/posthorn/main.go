@@ -2,7 +2,8 @@
 // whole system on a laptop, without an account and without Docker, `posthorn
 // serve` runs it as a process on an account's services,
 // `posthorn keys` makes the first API key, and `posthorn reconcile` sends again
-// what a queue has lost.
+// what a queue has lost. The other commands call the API of a Posthorn, wherever it
+// runs.
 package main
 
 import (
@@ -21,13 +22,20 @@ import (
 // that does keeps the linker from leaving out the methods that nothing calls,
 // which are a quarter of the program.
 type commands struct {
-	Local       *local     `arg:"subcommand:local" help:"Run everything in this process: the API, deliveries, SQS and DynamoDB, with the data in a folder."`
-	Serve       *serve     `arg:"subcommand:serve" help:"Run the API and the workers as a long-running process on the SQS and DynamoDB of an account or an emulator; any number of them share the work."`
-	Doctor      *doctor    `arg:"subcommand:doctor" help:"Examine a deployed table, its queues and its KMS key, changing nothing: what is wrong, and what to do."`
-	Health      *health    `arg:"subcommand:health" help:"Ask a running server whether it lives, for the health check of a container."`
-	Keys        *keys      `arg:"subcommand:keys" help:"Make, list and revoke API keys, in an account or of a running \"posthorn local\"."`
-	Reconcile   *reconcile `arg:"subcommand:reconcile" help:"Find deliveries and jobs that the queue has lost, and send them again."`
-	ShowVersion *version   `arg:"subcommand:version" help:"Print the version."`
+	Local       *local         `arg:"subcommand:local" help:"Run everything in this process: the API, deliveries, SQS and DynamoDB, with the data in a folder."`
+	Serve       *serve         `arg:"subcommand:serve" help:"Run the API and the workers as a long-running process on the SQS and DynamoDB of an account or an emulator; any number of them share the work."`
+	Doctor      *doctor        `arg:"subcommand:doctor" help:"Examine a deployed table, its queues and its KMS key, changing nothing: what is wrong, and what to do."`
+	Health      *health        `arg:"subcommand:health" help:"Ask a running server whether it lives, for the health check of a container."`
+	Keys        *keys          `arg:"subcommand:keys" help:"Make, list and revoke API keys, in an account or of a running \"posthorn local\"."`
+	Reconcile   *reconcile     `arg:"subcommand:reconcile" help:"Find deliveries and jobs that the queue has lost, and send them again."`
+	Endpoints   *endpoints     `arg:"subcommand:endpoints" help:"Look at the endpoints of a running Posthorn; pause, resume and test them."`
+	Events      *eventCommands `arg:"subcommand:events" help:"Look at its events."`
+	Deliveries  *deliveries    `arg:"subcommand:deliveries" help:"Look at its deliveries, and send them again."`
+	DLQ         *dlq           `arg:"subcommand:dlq" help:"Look at its dead letters, and send them again."`
+	Jobs        *jobs          `arg:"subcommand:jobs" help:"Look at its jobs, and wait for them."`
+	Stats       *stats         `arg:"subcommand:stats" help:"Print what it counts."`
+	Listen      *listenHere    `arg:"subcommand:listen" help:"Register an endpoint for as long as this runs, and show each delivery with its signature checked."`
+	ShowVersion *version       `arg:"subcommand:version" help:"Print the version."`
 }
 
 // Description implements arg.Described.

@@ -59,7 +59,7 @@ func TestExitCodes(t *testing.T) {
 // The library names a flag after its field where no tag does, without a hyphen,
 // and does not mind tags that it does not know.
 func TestEveryFlagIsNamedInItsTag(t *testing.T) {
-	named := regexp.MustCompile(`^(--[a-z]+(-[a-z]+)*|subcommand:[a-z]+|positional(,required)?)$`)
+	named := regexp.MustCompile(`^(--[a-z]+(-[a-z]+)*(,separate)?|subcommand:[a-z]+|positional(,required)?)$`)
 	var check func(of reflect.Type)
 	check = func(of reflect.Type) {
 		for field := range of.Fields() {

@@ -116,6 +116,7 @@ var layers = map[string][]string{
 	"internal/load":        nil,
 	"internal/console":     nil,
 	"internal/contract":    nil,
+	"internal/client":      nil,
 	"verify":               nil, // it is for others' programs
 	// The API speaks of what the stages do, and knows of no store or queue.
 	"internal/httpapi": {"internal/hook", "internal/ingest"},

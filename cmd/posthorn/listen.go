@@ -1,0 +1,171 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"posthorn/internal/client"
+	"posthorn/verify"
+)
+
+// listenHere registers an endpoint for as long as it runs, and shows what comes.
+type listenHere struct {
+	remote
+	Events    []string `arg:"--events,separate" help:"A filter, such as order.*; may be given more than once (*)." placeholder:"FILTER"`
+	Addr      string   `arg:"--addr" default:"127.0.0.1:0" help:"Address to listen on; port 0: any free one." placeholder:"HOST:PORT"`
+	PublicURL string   `arg:"--public-url" help:"Where Posthorn reaches this, such as a tunnel's URL. Without it: the address, which a Posthorn on this machine reaches." placeholder:"URL"`
+	Forward   string   `arg:"--forward" help:"Post each delivery on to this URL, and answer as it does." placeholder:"URL"`
+}
+
+// Validate checks the command line.
+func (c *listenHere) Validate() error {
+	for name, value := range map[string]string{"--public-url": c.PublicURL, "--forward": c.Forward} {
+		if u, err := url.Parse(value); value != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+			return fmt.Errorf("%s: must be a URL of http or https", name)
+		}
+	}
+	if len(c.Events) == 0 {
+		c.Events = []string{"*"}
+	}
+	return c.remote.Validate()
+}
+
+// cleanUp is how long the endpoint's removal may take when the command ends.
+const cleanUp = 10 * time.Second
+
+// Run implements the command.
+func (c *listenHere) Run() error {
+	return c.call(func(ctx context.Context, api *client.Client) error { return c.until(ctx, api, os.Stdout) })
+}
+
+// until shows what comes until ctx ends, and leaves nothing behind.
+func (c *listenHere) until(ctx context.Context, api *client.Client, out io.Writer) (err error) {
+	l, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return fmt.Errorf("--addr: %w", err)
+	}
+	at := c.PublicURL
+	if at == "" {
+		at = "http://" + l.Addr().String() + "/"
+	}
+	var e struct{ ID, Secret string }
+	body := map[string]any{"url": at, "events": c.Events, "description": "posthorn listen"}
+	if err := api.Call(ctx, http.MethodPost, "/api/v1/webhooks", nil, body, &e); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
+		defer cancel()
+		if e := api.Call(ctx, http.MethodDelete, "/api/v1/webhooks/"+e.ID, nil, nil, nil); e != nil {
+			err = errors.Join(err, fmt.Errorf("remove the endpoint: %w", e))
+		}
+	}()
+	if err := hint(fmt.Sprintf("Endpoint %s takes %s at %s, until this ends.", e.ID, strings.Join(c.Events, ", "), at)); err != nil {
+		return err
+	}
+	forward := &http.Client{Transport: &http.Transport{}, Timeout: callTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	defer forward.CloseIdleConnections()
+	server := &http.Server{Handler: &showing{out: out, secret: e.Secret, to: c.Forward, client: forward, json: c.JSON}, ReadHeaderTimeout: callTimeout}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Serve(l) }()
+	select {
+	case <-ctx.Done():
+	case err := <-ended:
+		return fmt.Errorf("listen: %w", err)
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanUp)
+	defer cancel()
+	err = server.Shutdown(stopping)
+	if e := <-ended; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// showing takes deliveries and prints them.
+type showing struct {
+	mu     sync.Mutex
+	out    io.Writer
+	secret string
+	to     string // where they are posted on to; empty: nowhere
+	client *http.Client
+	json   bool
+}
+
+// ServeHTTP implements http.Handler.
+func (s *showing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	event, err := verify.Request(r, s.secret)
+	status := http.StatusNoContent
+	if err != nil {
+		status = verify.Status(err)
+	} else if s.to != "" {
+		status = s.forward(r)
+	}
+	s.print(event, err, status)
+	w.WriteHeader(status)
+}
+
+// forward posts a delivery on as it came, and returns the answer's status: 502
+// where there is none.
+func (s *showing) forward(r *http.Request) int {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return http.StatusBadGateway
+	}
+	req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, s.to, bytes.NewReader(body))
+	if err != nil {
+		return http.StatusBadGateway
+	}
+	req.Header = r.Header.Clone()
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return http.StatusBadGateway
+	}
+	if err := resp.Body.Close(); err != nil {
+		return http.StatusBadGateway
+	}
+	return resp.StatusCode
+}
+
+// print writes the lines of a delivery. Where they cannot be written, the answer
+// is all that is left of it.
+func (s *showing) print(e verify.Event, refused error, status int) {
+	var b bytes.Buffer
+	signature := "genuine"
+	if refused != nil {
+		signature = refused.Error()
+	}
+	if s.json {
+		line := struct {
+			Event      verify.Event `json:"event"`
+			DeliveryID string       `json:"delivery_id"`
+			Attempt    int          `json:"attempt"`
+			Signature  string       `json:"signature"`
+			Answer     int          `json:"answer"`
+		}{e, e.DeliveryID, e.Attempt, signature, status}
+		if err := json.NewEncoder(&b).Encode(line); err != nil {
+			return
+		}
+	} else {
+		fmt.Fprintf(&b, "%s  %s  attempt %d  signature: %s  answered: %d\n", printable(e.Type), printable(e.ID), e.Attempt, printable(signature), status)
+		if len(e.Data) > 0 {
+			fmt.Fprintf(&b, "  %s\n", printable(string(e.Data)))
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.out.Write(b.Bytes()); err != nil {
+		s.out = io.Discard
+	}
+}

@@ -1,0 +1,168 @@
+// Package client calls the API of a Posthorn that runs somewhere, as its command
+// line does. What it does not take apart it leaves as it came: JSON.
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Client calls one Posthorn.
+type Client struct {
+	URL  string // such as "http://localhost:8000"
+	Key  string // an API key; empty where nobody is asked for one
+	HTTP *http.Client
+}
+
+// Problem is an answer of the API that is an error (RFC 9457).
+type Problem struct {
+	Status int    `json:"status"`
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+	Code   string `json:"code"`
+	Field  string `json:"field"`
+}
+
+func (p *Problem) Error() string {
+	if p.Detail == "" {
+		return fmt.Sprintf("the server answered %d %s", p.Status, http.StatusText(p.Status))
+	}
+	return fmt.Sprintf("%s (%d %s)", strings.TrimSuffix(p.Detail, "."), p.Status, p.Code)
+}
+
+// ErrNotPosthorn: what answers at the URL is something else.
+var ErrNotPosthorn = errors.New("what answers there is not Posthorn")
+
+// maxAnswer bounds what is read of an answer, in bytes. Posthorn's own stay under
+// 6 MB, which is as much as Lambda returns.
+const maxAnswer = 8 << 20
+
+// Call makes a request, with body as JSON unless it is nil, and decodes the
+// answer into out unless that is nil. An answer of 400 and more is a *Problem.
+func (c *Client) Call(ctx context.Context, method, path string, query url.Values, body, out any) error {
+	target := strings.TrimSuffix(c.URL, "/") + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	var sent io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return fmt.Errorf("encode the request: %w", err)
+		}
+		sent = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, target, sent)
+	if err != nil {
+		return fmt.Errorf("call %s: %w", path, err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.Key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.Key)
+	}
+	resp, err := c.HTTP.Do(req)
+	if err != nil {
+		if failed := (*url.Error)(nil); errors.As(err, &failed) {
+			err = failed.Err // without the URL, which may hold more than one wants to see
+		}
+		return fmt.Errorf("reach %s: %w", c.URL, err)
+	}
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if closed := resp.Body.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("read the answer of %s: %w", c.URL, err)
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		p := &Problem{}
+		if err := json.Unmarshal(answer, p); err != nil {
+			p = &Problem{}
+		}
+		p.Status = resp.StatusCode
+		return p
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return fmt.Errorf("%s: %w", c.URL, ErrNotPosthorn)
+	}
+	return nil
+}
+
+// pageSize is the most that a page may hold.
+const pageSize = 200
+
+// List returns up to so many items of a list, newest first, from as many pages as
+// that takes. 0: all of them.
+func List[T any](ctx context.Context, c *Client, path string, query url.Values, most int) ([]T, error) {
+	all := []T{}
+	next := url.Values{}
+	for name, values := range query {
+		next[name] = values
+	}
+	for {
+		size := pageSize
+		if most > 0 {
+			size = min(size, most-len(all))
+		}
+		next.Set("limit", strconv.Itoa(size))
+		var page struct {
+			Data []T    `json:"data"`
+			Next string `json:"next_cursor"`
+		}
+		if err := c.Call(ctx, http.MethodGet, path, next, nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Data...)
+		if page.Next == "" || most > 0 && len(all) >= most {
+			return all, nil
+		}
+		next.Set("cursor", page.Next)
+	}
+}
+
+// Job is long work, as the API shows it.
+type Job struct {
+	ID        string    `json:"id"`
+	Kind      string    `json:"kind"`
+	Status    string    `json:"status"`
+	Done      int       `json:"done"`
+	Total     int       `json:"total"`
+	Error     string    `json:"error"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+// Wait looks at a job until it is over, calls told with each look, and returns
+// how it ended.
+func (c *Client) Wait(ctx context.Context, id string, every time.Duration, told func(Job)) (Job, error) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		var j Job
+		if err := c.Call(ctx, http.MethodGet, "/api/v1/jobs/"+url.PathEscape(id), nil, nil, &j); err != nil {
+			return j, err
+		}
+		told(j)
+		if j.Status != "running" {
+			return j, nil
+		}
+		select {
+		case <-ctx.Done():
+			return j, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
