@@ -7,8 +7,13 @@ GO ?= go
 # No cgo: binaries are static, and a machine without a C compiler will do.
 export CGO_ENABLED = 0
 
+# What a build is called: what git describe says since the last tag like v1.2.3, or
+# what it is told; where there is neither, the source's own version.
+VERSION ?= $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' --dirty 2>/dev/null))
+SOURCE_VERSION := $(shell sed -n 's/^var Version = "\(.*\)"/\1/p' internal/wire/app.go)
+
 # -buildvcs=false: what is built does not depend on whether git is there.
-BUILD_FLAGS := -trimpath -buildvcs=false -ldflags "-s -w"
+BUILD_FLAGS := -trimpath -buildvcs=false -ldflags "-s -w $(if $(VERSION),-X posthorn/internal/wire.Version=$(VERSION))"
 # What is not inlined in libraries of which little or nothing runs often. It makes
 # each function 0.4 MiB smaller, and the program 0.8 MiB, and nothing slower that
 # counts: a call of a service takes the SDK some ten microseconds and waits for
@@ -246,11 +251,51 @@ size: ## Print the size of each function and of the program, and fail over 12 Mi
 		check posthorn build/$$arch/posthorn $(MAX_PROGRAM); \
 	done
 
+##@ Releases
+
+RELEASE_PLATFORMS := linux_amd64 linux_arm64 darwin_amd64 darwin_arm64
+RELEASE_VERSION := $(or $(VERSION),$(SOURCE_VERSION))
+
+.PHONY: release
+release: ## Build what a release has into dist/: the functions' zips, the program for each platform, an SBOM, checksums; VERSION names it
+	@rm -rf dist && mkdir -p dist build/release
+	@$(GO) build -trimpath -buildvcs=false -o build/release/pack ./cmd/pack
+	@set -e; for platform in $(RELEASE_PLATFORMS); do \
+		os=$${platform%_*}; arch=$${platform#*_}; dir=build/release/$$platform; mkdir -p $$dir; \
+		echo "posthorn $(RELEASE_VERSION) $$platform"; \
+		GOOS=$$os GOARCH=$$arch $(GO) build $(PROGRAM_FLAGS) -o $$dir/posthorn ./cmd/posthorn; \
+		build/release/pack dist/posthorn_$(RELEASE_VERSION)_$$platform.tar.gz posthorn=$$dir/posthorn LICENSE=LICENSE README.md=README.md CHANGELOG.md=CHANGELOG.md; \
+		if [ $$os = linux ]; then for name in $(FUNCTIONS); do \
+			GOOS=linux GOARCH=$$arch $(GO) build $(FUNCTION_FLAGS) -o $$dir/$$name ./functions/$$name; \
+			build/release/pack dist/$${name}_$(RELEASE_VERSION)_$$arch.zip bootstrap=$$dir/$$name $(foreach f,$(notdir $(wildcard config/*.yaml)),config/$(f)=config/$(f)); \
+		done; fi; \
+	done
+	@$(TOOL) cyclonedx-gomod bin -json -noserial -notimestamp -version v$(RELEASE_VERSION) -output dist/posthorn_$(RELEASE_VERSION)_sbom.cdx.json build/release/linux_amd64/posthorn >/dev/null 2>&1
+	@build/release/pack sums dist && cat dist/SHA256SUMS
+
+.PHONY: release-check
+release-check: ## Build a release twice, in two other folders, and compare every byte
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && set -e && for copy in one two/deeper; do \
+		mkdir -p $$dir/$$copy; \
+		git ls-files -z --cached --others --exclude-standard | xargs -0 cp -P --parents -t $$dir/$$copy; \
+		$(MAKE) --no-print-directory -C $$dir/$$copy release VERSION=$(RELEASE_VERSION) >$$dir/log 2>&1 || { cat $$dir/log; exit 1; }; \
+	done; \
+	diff -r $$dir/one/dist $$dir/two/deeper/dist && cat $$dir/one/dist/SHA256SUMS && echo "two builds, the same bytes"
+
+# What a container image holds, for Dockerfile: the program, certificates, the
+# configuration and a folder for data. CERTIFICATES is a file of this machine's.
+CERTIFICATES ?= /etc/ssl/certs/ca-certificates.crt
+.PHONY: image-root
+image-root:
+	@rm -rf build/image && mkdir -p build/image/root/etc/ssl/certs build/image/root/config build/image/data
+	GOOS=linux $(GO) build $(PROGRAM_FLAGS) -o build/image/root/posthorn ./cmd/posthorn
+	@cp $(CERTIFICATES) build/image/root/etc/ssl/certs/ca-certificates.crt && cp config/*.yaml build/image/root/config/
+
 ##@ Housekeeping
 
 .PHONY: clean
 clean: ## Remove what was built; the data in .posthorn/ stays
-	rm -rf bin build .aws-sam
+	rm -rf bin build dist .aws-sam
 
 # What `sam build` packages, through functions/Makefile.
 .PHONY: $(FUNCTIONS:%=package-%)

@@ -31,8 +31,10 @@ import (
 	"posthorn/internal/sign"
 )
 
-// Version is the program's, as /health and the User-Agent show it.
-const Version = "0.1.0"
+// Version is the program's, as /health and the User-Agent show it. A release's
+// build sets it, with -ldflags "-X posthorn/internal/wire.Version=..."; nothing
+// else may.
+var Version = "0.1.0"
 
 // App is what functions and programs are made of. Making one calls nothing.
 type App struct {
