@@ -123,7 +123,9 @@ func TestTheEventsOfAPostShareWriteUnits(t *testing.T) {
 	t.Parallel()
 	w := setup(t)
 	to := []string{w.endpointID()}
-	events := w.block(10, func(i int) string { return fmt.Sprintf(`{"n":%d,"name":"%s","note":"%s"}`, i, strings.Repeat("x", 700), noise(100)) }, func(int) []string { return to })
+	events := w.block(10, func(i int) string {
+		return fmt.Sprintf(`{"n":%d,"name":"%s","note":"%s"}`, i, strings.Repeat("x", 700), noise(100))
+	}, func(int) []string { return to })
 	require.NoError(t, w.PutEvent(w.ctx(), events...))
 	items := w.withPrefix("T#acme#EV#")
 	require.Len(t, items, 1)

@@ -122,14 +122,14 @@ func kinds() map[string]kind {
 	stripe := func(x thing) string { return strconv.Itoa(x.number % versionStripes) }
 	counterShard := func(x thing) string { return strconv.Itoa(x.number % shards) }
 	return map[string]kind{
-		"endpointKey":   {func(x thing) item { return endpointKey(x.tenant, x.endpoint) }, func(x thing) []string { return []string{x.tenant, x.endpoint} }},
-		"versionKey":    {func(x thing) item { return versionKey(x.tenant, x.number%versionStripes) }, func(x thing) []string { return []string{x.tenant, stripe(x)} }},
-		"stateKey":      {func(x thing) item { return stateKey(x.tenant, x.endpoint) }, func(x thing) []string { return []string{x.tenant, x.endpoint} }},
-		"egressKey":     {func(thing) item { return egressKey() }, func(thing) []string { return nil }},
-		"sweepKey":      {func(thing) item { return sweepKey() }, func(thing) []string { return nil }},
-		"jobKey":        {func(x thing) item { return jobKey(x.tenant, x.job) }, func(x thing) []string { return []string{x.tenant, x.job} }},
-		"dataKeyKey":    {func(x thing) item { return dataKeyKey(x.tenant) }, func(x thing) []string { return []string{x.tenant} }},
-		"eventKey":      {func(x thing) item { return eventKey(x.tenant, x.event) }, func(x thing) []string { // of its block
+		"endpointKey": {func(x thing) item { return endpointKey(x.tenant, x.endpoint) }, func(x thing) []string { return []string{x.tenant, x.endpoint} }},
+		"versionKey":  {func(x thing) item { return versionKey(x.tenant, x.number%versionStripes) }, func(x thing) []string { return []string{x.tenant, stripe(x)} }},
+		"stateKey":    {func(x thing) item { return stateKey(x.tenant, x.endpoint) }, func(x thing) []string { return []string{x.tenant, x.endpoint} }},
+		"egressKey":   {func(thing) item { return egressKey() }, func(thing) []string { return nil }},
+		"sweepKey":    {func(thing) item { return sweepKey() }, func(thing) []string { return nil }},
+		"jobKey":      {func(x thing) item { return jobKey(x.tenant, x.job) }, func(x thing) []string { return []string{x.tenant, x.job} }},
+		"dataKeyKey":  {func(x thing) item { return dataKeyKey(x.tenant) }, func(x thing) []string { return []string{x.tenant} }},
+		"eventKey": {func(x thing) item { return eventKey(x.tenant, x.event) }, func(x thing) []string { // of its block
 			block, _ := blockOf(ulid(x.event))
 			return []string{x.tenant, hook.EventPrefix + block}
 		}},
