@@ -226,6 +226,10 @@ chaos: ## Break everything around the functions while they deliver, some minutes
 cost: ## Measure what a million deliveries cost in an account, some minutes, and fail over a budget; ARGS='-only "10 events"' measures some
 	@$(GO) run ./cmd/cost $(or $(ARGS),-write docs/cost.md)
 
+.PHONY: simulate
+simulate: ## Simulate days of 10,000 endpoints of whom a tenth hangs, some minutes, and draw them; ARGS="-duration 2h" is shorter
+	@$(GO) run ./cmd/simulate $(or $(ARGS),-plot docs/images/scale.svg)
+
 .PHONY: bench-stores
 bench-stores: ## Measure the embedded stores that were considered, a minute; ARGS="-time 20s" measures longer
 	@cd bench/stores && $(GO) run . $(ARGS)

@@ -1,0 +1,132 @@
+// Simulate runs a day of 10,000 endpoints and 10,000 events a second, of whom a
+// tenth hangs, in simulated time. Package simulate explains how.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"posthorn/internal/cost"
+	"posthorn/internal/simulate"
+)
+
+const usage = `Usage: simulate [flags]
+
+Run days of deliveries in simulated time: Posthorn's own retries and breakers, and a model of what AWS does.
+
+Exit codes: 0 done; 1 it could not be done; 2 wrong usage.
+
+`
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+func run(args []string, out, errOut io.Writer) int {
+	flags := flag.NewFlagSet("simulate", flag.ContinueOnError)
+	flags.SetOutput(errOut)
+	flags.Usage = func() {
+		if _, err := io.WriteString(errOut, usage); err == nil {
+			flags.PrintDefaults()
+		}
+	}
+	day := simulate.Day()
+	scale := flags.Int("scale", day.Scale, "by which endpoints, events and environments are divided; 1 is slow")
+	duration := flags.Duration("duration", day.Duration, "how long it goes on, in simulated time")
+	seed := flags.Uint64("seed", day.Seed, "what the chances follow from")
+	plot := flags.String("plot", "", "file to draw the days into, such as docs/images/scale.svg")
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		return 2
+	case flags.NArg() > 0:
+		return complain(errOut, fmt.Errorf("%q: there are no arguments", flags.Arg(0)), 2)
+	}
+	scenarios := simulate.Scenarios()
+	for i := range scenarios {
+		o := &scenarios[i].Options
+		o.Scale, o.Duration, o.Seed = *scale, *duration, *seed
+		if err := o.Check(); err != nil {
+			return complain(errOut, err, 2)
+		}
+	}
+	if err := simulateAll(scenarios, *plot, out); err != nil {
+		return complain(errOut, err, 1)
+	}
+	return 0
+}
+
+// day is a scenario with its minutes.
+type day struct {
+	name    string
+	samples []simulate.Sample
+	dollars []float64 // an hour, by minute
+}
+
+func simulateAll(scenarios []simulate.Scenario, plot string, out io.Writer) error {
+	prices, err := cost.Load()
+	if err != nil {
+		return err
+	}
+	var days []day
+	for _, s := range scenarios {
+		d := day{name: s.Name}
+		err := simulate.Run(s.Options, func(m simulate.Sample) {
+			d.samples = append(d.samples, m)
+			d.dollars = append(d.dollars, simulate.DollarsPerHour(m, s.Options.Rate, prices))
+		})
+		if err != nil {
+			return fmt.Errorf("%s: %w", s.Name, err)
+		}
+		days = append(days, d)
+		if err := d.print(out); err != nil {
+			return fmt.Errorf("print: %w", err)
+		}
+	}
+	if plot == "" {
+		return nil
+	}
+	return draw(days, plot)
+}
+
+// print writes a few moments of the day as a table.
+func (d day) print(out io.Writer) error {
+	_, err := fmt.Fprintf(out, "%s\n%10s %14s %14s %13s %16s %16s %9s %9s %9s %8s\n", d.name,
+		"after", "ready", "waiting", "environments", "lag p50, healthy", "lag p99, healthy", "posts/s", "copies/s", "breakers", "$/hour")
+	if err != nil {
+		return err
+	}
+	sum := 0.0
+	for i, m := range d.samples {
+		sum += d.dollars[i] / 60
+		if !shown(m.At, i == len(d.samples)-1) {
+			continue
+		}
+		_, err := fmt.Fprintf(out, "%10s %14.0f %14.0f %13.0f %16s %16s %9.0f %9.0f %9.0f %8.0f\n", m.At, m.Ready, m.Delayed, m.Environments,
+			m.LagP50.Round(100*time.Millisecond), m.LagP99.Round(100*time.Millisecond), m.Attempts, m.Copies, m.Open, d.dollars[i])
+		if err != nil {
+			return err
+		}
+	}
+	_, err = fmt.Fprintf(out, "%10s %.0f dollars\n\n", "in all", sum)
+	return err
+}
+
+func shown(at time.Duration, last bool) bool {
+	switch at {
+	case time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 6 * time.Hour, 12 * time.Hour:
+		return true
+	default:
+		return last
+	}
+}
+
+func complain(errOut io.Writer, err error, code int) int {
+	if _, failed := fmt.Fprintf(errOut, "simulate: %s\n", err); failed != nil {
+		return code // nowhere left to say it
+	}
+	return code
+}
