@@ -169,7 +169,6 @@ var owners = map[string][]string{
 	"github.com/schollz/progressbar":                 {"cmd/posthorn"},
 	"github.com/standard-webhooks/standard-webhooks": {"internal/chaos"},
 	"go.yaml.in/yaml":                                {"internal/config", "internal/permit", "internal/cost", "internal/contract"},
-	"go.yaml.in/yaml":                                {"internal/config", "internal/permit", "internal/cost"},
 	"gonum.org/v1/plot":                              {"cmd/simulate"},
 	"golang.org/x/term":                              {"cmd/posthorn"},
 	"golang.org/x/time":                              {"internal/localaws/gateway"},

@@ -17,6 +17,8 @@ func num(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
+func strSet(all []string) types.AttributeValue { return &types.AttributeValueMemberSS{Value: all} }
+
 func bin(b []byte) types.AttributeValue { return &types.AttributeValueMemberB{Value: b} }
 
 func decimal(x float64) types.AttributeValue {

@@ -6,7 +6,7 @@
 //	endpoint-set version  T#<tenant>#VERSION           <stripe 0-7>
 //	endpoint state        T#<tenant>#EP#<ep>           STATE
 //	data key              T#<tenant>#SEAL              KEY
-//	event                 T#<tenant>#EV#<day>#<shard>  <event>
+//	events of a POST      T#<tenant>#EV#<day>#<shard>  <block>
 //	further targets       T#<tenant>#TO#<event>        <part>
 //	resent to             T#<tenant>#TO#<event>        R<shard>
 //	idempotency key       T#<tenant>#IK#<sha256>       KEY
@@ -23,7 +23,10 @@
 //	API key               KEYS                         <key>
 //
 // <ep>, <event>, <dead letter>, <job> and <key> are the ULIDs of the ids,
-// without prefix. The day and shard of an event, and the shard of a delivery
+// without prefix; <block> is an event's with its lowest seven bits at zero: the
+// events of one POST, whose ids differ in those alone, are one item, with their
+// bodies deflated together. What is done to one of them for its expiry is done
+// to all, and pays for all. The day and shard of an event, and the shard of a delivery
 // and a dead letter, follow from those, so each has one place that its id
 // names.
 //

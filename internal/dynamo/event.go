@@ -21,15 +21,21 @@ import (
 	"posthorn/internal/hook"
 )
 
-// Attributes of an event.
+// Attributes of an item of events.
 const (
-	evType      = "t"
-	evBody      = "b" // as text
-	evPacked    = "z" // or deflated
-	evEndpoints = "e" // the ULIDs of the first matched endpoints, one behind the other
+	evType    = "t"  // where all are of one type
+	evTypes   = "ts" // where they are not: the set of them
+	evHolds   = "hd" // how many of their deliveries are held, while they do not expire
+	evMembers = "v"  // where there are several: what is each one's own
+	// Of the only event, or of each in evMembers.
+	evNumber    = "i" // in its block; absent: 0
+	evEndpoints = "e" // the ULIDs of the first matched endpoints, one behind the other; in evMembers absent: those of the one before
 	evTargets   = "n" // how many it matched; absent: those of evEndpoints
 	evTrace     = "tp"
-	evHolds     = "hd" // how many of its deliveries are held, while it does not expire
+	evLength    = "l" // in evMembers: of its body
+	// The bodies, one behind the other.
+	evBody   = "b" // as text
+	evPacked = "z" // or deflated
 )
 
 // targetsPerItem is how many endpoints are kept in an item of those that an
@@ -39,28 +45,68 @@ const targetsPerItem = 1000
 // writeUnit is what one write unit pays for, in bytes.
 const writeUnit = 1024
 
-func encodeEvent(e *hook.Event) (item, error) {
-	it := eventKey(e.Tenant, e.ID)
-	it[evType] = str(e.Type)
-	setStr(it, evTrace, e.Trace)
-	if n := len(e.EndpointIDs); n > 0 {
-		it[evEndpoints] = encodeTargets(e.EndpointIDs[:min(n, hook.MaxInlineTargets)])
-		if n > hook.MaxInlineTargets {
-			it[evTargets] = num(int64(n))
+// encodeEvents writes events of one block, in ascending order, as one item.
+func encodeEvents(events []*hook.Event) (item, error) {
+	first := events[0]
+	it := eventKey(first.Tenant, first.ID)
+	setExpiry(it, first.ExpiresAt)
+	kinds := make([]string, 0, 1)
+	var body []byte
+	for _, e := range events {
+		if !slices.Contains(kinds, e.Type) {
+			kinds = append(kinds, e.Type)
 		}
+		body = append(body, e.Body...)
 	}
-	setExpiry(it, e.ExpiresAt)
-	rest := size(it) + 1
-	packed, err := pack(e.Body, rest)
+	if len(kinds) == 1 {
+		it[evType] = str(kinds[0])
+	} else {
+		it[evTypes] = strSet(kinds)
+	}
+	if len(events) == 1 {
+		encodeMember(it, first, nil)
+	} else {
+		it[evMembers] = encodeMembers(events, len(kinds) > 1)
+	}
+	packed, err := pack(body, size(it)+1)
 	if err != nil {
 		return nil, err
 	}
 	if packed != nil {
 		it[evPacked] = &types.AttributeValueMemberB{Value: packed}
 	} else {
-		it[evBody] = str(string(e.Body))
+		it[evBody] = str(string(body))
 	}
 	return it, nil
+}
+
+func encodeMembers(events []*hook.Event, withTypes bool) types.AttributeValue {
+	list := make([]types.AttributeValue, len(events))
+	var before *hook.Event
+	for i, e := range events {
+		m := item{evLength: num(int64(len(e.Body)))}
+		encodeMember(m, e, before)
+		if withTypes {
+			m[evType] = str(e.Type)
+		}
+		list[i], before = &types.AttributeValueMemberM{Value: m}, e
+	}
+	return &types.AttributeValueMemberL{Value: list}
+}
+
+// encodeMember writes what is an event's own, but for what is that of the event
+// before it.
+func encodeMember(it item, e, before *hook.Event) {
+	_, number := blockOf(ulid(e.ID))
+	setNum(it, evNumber, int64(number))
+	setStr(it, evTrace, e.Trace)
+	inline := e.EndpointIDs[:min(len(e.EndpointIDs), hook.MaxInlineTargets)]
+	if before == nil || !slices.Equal(e.EndpointIDs, before.EndpointIDs) {
+		it[evEndpoints] = encodeTargets(inline)
+	}
+	if n := len(e.EndpointIDs); n > len(inline) {
+		it[evTargets] = num(int64(n))
+	}
 }
 
 // encodeTargets writes endpoints' ULIDs one behind the other.
@@ -125,40 +171,79 @@ func unpack(packed []byte) ([]byte, error) {
 	return body, nil
 }
 
-func decodeEvent(tenant string, it item) (*hook.Event, error) {
-	e := &hook.Event{
-		ID:        hook.EventPrefix + getStr(it, SortKey),
-		Tenant:    tenant,
-		Type:      getStr(it, evType),
-		Trace:     getStr(it, evTrace),
-		ExpiresAt: getExpiry(it),
-	}
-	e.CreatedAt = hook.IDTime(e.ID)
-	e.EndpointIDs = decodeTargets(it)
-	e.Targets = max(int(getNum(it, evTargets)), len(e.EndpointIDs))
+// decodeEvents reads the events of an item, in ascending order.
+func decodeEvents(tenant string, it item) ([]*hook.Event, error) {
+	block := getStr(it, SortKey)
+	body := []byte(getStr(it, evBody))
 	if v, ok := it[evPacked].(*types.AttributeValueMemberB); ok {
-		body, err := unpack(v.Value)
-		if err != nil {
-			return nil, fmt.Errorf("body of event %s: %w", e.ID, err)
+		var err error
+		if body, err = unpack(v.Value); err != nil {
+			return nil, fmt.Errorf("body of event %s: %w", hook.EventPrefix+block, err)
 		}
-		e.Body = body
-		return e, nil
 	}
-	e.Body = []byte(getStr(it, evBody))
-	return e, nil
+	list := getList(it, evMembers)
+	if list == nil {
+		e := decodeMember(tenant, block, it, it, nil)
+		e.Body = body
+		return []*hook.Event{e}, nil
+	}
+	events := make([]*hook.Event, 0, len(list))
+	var before *hook.Event
+	for _, v := range list {
+		m, ok := v.(*types.AttributeValueMemberM)
+		if !ok {
+			return nil, fmt.Errorf("events of %s: one of them is no map", hook.EventPrefix+block)
+		}
+		length := int(getNum(m.Value, evLength))
+		if length < 0 || length > len(body) {
+			return nil, fmt.Errorf("events of %s: the bodies are cut off", hook.EventPrefix+block)
+		}
+		e := decodeMember(tenant, block, it, m.Value, before)
+		e.Body, body = body[:length:length], body[length:]
+		events, before = append(events, e), e
+	}
+	return events, nil
 }
 
-// PutEvent stores an event. Events of concurrent callers travel together.
-func (t *Table) PutEvent(ctx context.Context, e *hook.Event) error {
-	it, err := encodeEvent(e)
-	if err != nil {
-		return fmt.Errorf("store event %s: %w", e.ID, err)
+// decodeMember reads what is an event's own out of own, and the rest out of its
+// item and the event before it.
+func decodeMember(tenant, block string, it, own item, before *hook.Event) *hook.Event {
+	e := &hook.Event{
+		ID:        hook.EventPrefix + inBlock(block, int(getNum(own, evNumber))),
+		Tenant:    tenant,
+		Type:      getStr(it, evType),
+		Trace:     getStr(own, evTrace),
+		ExpiresAt: getExpiry(it),
 	}
-	if err := t.putTargets(ctx, e); err != nil {
-		return fmt.Errorf("store event %s: %w", e.ID, err)
+	if t := getStr(own, evType); t != "" {
+		e.Type = t
+	}
+	e.CreatedAt = hook.IDTime(e.ID)
+	if own[evEndpoints] == nil && before != nil {
+		e.EndpointIDs = before.EndpointIDs
+	} else {
+		e.EndpointIDs = decodeTargets(own)
+	}
+	e.Targets = max(int(getNum(own, evTargets)), len(e.EndpointIDs))
+	return e
+}
+
+// PutEvent stores an event, or several of one block: all of them or none. They
+// are in ascending order, of one tenant, with ids that are the same but for
+// their lowest seven bits, and expire at the same time. Events of concurrent
+// callers travel together.
+func (t *Table) PutEvent(ctx context.Context, events ...*hook.Event) error {
+	it, err := encodeEvents(events)
+	if err != nil {
+		return fmt.Errorf("store event %s: %w", events[0].ID, err)
+	}
+	for _, e := range events {
+		if err := t.putTargets(ctx, e); err != nil {
+			return fmt.Errorf("store event %s: %w", e.ID, err)
+		}
 	}
 	if _, err := t.events.Do(ctx, it); err != nil {
-		return fmt.Errorf("store event %s: %w", e.ID, err)
+		return fmt.Errorf("store event %s: %w", events[0].ID, err)
 	}
 	return nil
 }
@@ -278,7 +363,16 @@ func (t *Table) Event(ctx context.Context, tenant, id string) (*hook.Event, erro
 	if out.Item == nil || expired(out.Item, t.now()) {
 		return nil, fmt.Errorf("event %s: %w", id, hook.ErrNotFound)
 	}
-	return decodeEvent(tenant, out.Item)
+	events, err := decodeEvents(tenant, out.Item)
+	if err != nil {
+		return nil, fmt.Errorf("read event %s: %w", id, err)
+	}
+	for _, e := range events {
+		if e.ID == id {
+			return e, nil
+		}
+	}
+	return nil, fmt.Errorf("event %s: %w", id, hook.ErrNotFound)
 }
 
 // ListEvents lists a tenant's events, newest first. next is where the next
@@ -302,29 +396,32 @@ func (t *Table) ListEvents(ctx context.Context, f hook.EventFilter, p hook.Page)
 			for i := range shards {
 				searches = append(searches, search{
 					pk: eventsPK(f.Tenant, day.Format(dayLayout), strconv.Itoa(i)), from: from, below: below,
-					conditions: where(nil, evType, f.Type),
+					conditions: ofType(f.Type),
 				})
 			}
 			last = day
 		}
-		// A page that is full looks for one more, to know whether it is the last.
-		full := len(events) == p.Limit
-		items, ended, err := t.page(ctx, searches, max(p.Limit-len(events), 1), room)
+		// One more, since the cursor may stand within an item. A page that is full
+		// looks for one more still, to know whether it is the last.
+		items, ended, err := t.page(ctx, searches, p.Limit-len(events)+2, room)
 		if err != nil {
 			return nil, "", fmt.Errorf("list events: %w", err)
 		}
-		if full && (len(items) > 0 || ended != "") {
-			return events, events[len(events)-1].ID, nil
-		}
 		for _, it := range items {
-			e, err := decodeEvent(f.Tenant, it)
+			all, err := decodeEvents(f.Tenant, it)
 			if err != nil {
 				return nil, "", fmt.Errorf("list events: %w", err)
 			}
-			events = append(events, e)
-			// What counts for the reader is the event as it is shown.
-			if room -= max(size(it), len(e.Body)); room <= 0 {
-				return events, e.ID, nil
+			for _, e := range slices.Backward(all) {
+				if f.Type != "" && e.Type != f.Type || p.After != "" && e.ID >= p.After {
+					continue
+				}
+				if len(events) == p.Limit || room <= 0 {
+					return events, events[len(events)-1].ID, nil
+				}
+				events = append(events, e)
+				// What counts for the reader is the event as it is shown.
+				room -= max(size(it)/len(all), len(e.Body))
 			}
 		}
 		if ended != "" {
@@ -342,6 +439,15 @@ const (
 	// event that it passes over: 23, of 1, 2, and 4 five times.
 	maxLooks = 7
 )
+
+// ofType is the condition that an item has events of a type.
+func ofType(eventType string) []condition {
+	conditions := where(nil, evType, eventType)
+	for i := range conditions {
+		conditions[i].set = evTypes
+	}
+	return conditions
+}
 
 // eventSpan is the time that a page of a list can hold events of: first is
 // inclusive, last exclusive.

@@ -41,7 +41,7 @@ func decodeKey(tenant, producerKey string, it item) *hook.IdempotencyKey {
 // is taken, and not expired, nothing is written and existing is what it stands
 // for.
 func (t *Table) PutEventWithKey(ctx context.Context, e *hook.Event, k *hook.IdempotencyKey) (existing *hook.IdempotencyKey, err error) {
-	it, err := encodeEvent(e)
+	it, err := encodeEvents([]*hook.Event{e})
 	if err != nil {
 		return nil, fmt.Errorf("store event %s: %w", e.ID, err)
 	}

@@ -79,8 +79,26 @@ func eventsPK(tenant, day, shard string) string {
 	return "T#" + tenant + "#EV#" + day + "#" + shard
 }
 
+// eventKey is where an event is kept, together with those whose ids differ from
+// its own in the lowest seven bits alone: the events of one POST.
 func eventKey(tenant, id string) item {
-	return key(eventsPK(tenant, hook.IDTime(id).Format(dayLayout), shard(ulid(id))), ulid(id))
+	block, _ := blockOf(ulid(id))
+	return key(eventsPK(tenant, hook.IDTime(id).Format(dayLayout), shard(block)), block)
+}
+
+// blockOf takes a ULID apart into the one of its block, which is the lowest of
+// it, and its number in there, 0 to 127: the lowest seven bits are the last
+// character and two bits of the one before.
+func blockOf(ulid string) (block string, number int) {
+	high := strings.IndexByte(alphabet, ulid[ulidLen-2])
+	low := strings.IndexByte(alphabet, ulid[ulidLen-1])
+	return ulid[:ulidLen-2] + string([]byte{alphabet[high&^3], alphabet[0]}), high&3<<5 | low
+}
+
+// inBlock is the ULID with a number in a block.
+func inBlock(block string, number int) string {
+	high := strings.IndexByte(alphabet, block[ulidLen-2])
+	return block[:ulidLen-2] + string([]byte{alphabet[high|number>>5&3], alphabet[number&31]})
 }
 
 // targetsKey is where the n-th part of the endpoints is kept that an event

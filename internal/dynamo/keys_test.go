@@ -37,7 +37,7 @@ func TestKeysAreTheGoldenOnes(t *testing.T) {
 		{"endpoint-set version", versionKey("acme", 7), "T#acme#VERSION", "7"},
 		{"endpoint state", stateKey("acme", goldenEndpoint), "T#acme#EP#01JCXZ5T5V8Q0R9A1B2C3D4E5G", "STATE"},
 		{"data key", dataKeyKey("acme"), "T#acme#SEAL", "KEY"},
-		{"event", eventKey("acme", goldenEvent), "T#acme#EV#20241117#2", "01JCXZ5T5V8Q0R9A1B2C3D4E5F"},
+		{"event", eventKey("acme", goldenEvent), "T#acme#EV#20241117#2", "01JCXZ5T5V8Q0R9A1B2C3D4E40"},
 		{"further targets", targetsKey("acme", goldenEvent, 3), "T#acme#TO#01JCXZ5T5V8Q0R9A1B2C3D4E5F", "0003"},
 		{"resent to", recipientsKey("acme", goldenEvent, "2"), "T#acme#TO#01JCXZ5T5V8Q0R9A1B2C3D4E5F", "R2"},
 		{"idempotency key", idempotencyKey("acme", "order-1"), "T#acme#IK#0bafe22156d2698c143b86040446d366ead863ba600d5c924f3d15c786ef4057", "KEY"},
@@ -129,7 +129,10 @@ func kinds() map[string]kind {
 		"sweepKey":      {func(thing) item { return sweepKey() }, func(thing) []string { return nil }},
 		"jobKey":        {func(x thing) item { return jobKey(x.tenant, x.job) }, func(x thing) []string { return []string{x.tenant, x.job} }},
 		"dataKeyKey":    {func(x thing) item { return dataKeyKey(x.tenant) }, func(x thing) []string { return []string{x.tenant} }},
-		"eventKey":      {func(x thing) item { return eventKey(x.tenant, x.event) }, func(x thing) []string { return []string{x.tenant, x.event} }},
+		"eventKey":      {func(x thing) item { return eventKey(x.tenant, x.event) }, func(x thing) []string { // of its block
+			block, _ := blockOf(ulid(x.event))
+			return []string{x.tenant, hook.EventPrefix + block}
+		}},
 		"targetsKey":    {func(x thing) item { return targetsKey(x.tenant, x.event, x.number) }, func(x thing) []string { return []string{x.tenant, x.event, strconv.Itoa(x.number)} }},
 		"recipientsKey": {func(x thing) item { return recipientsKey(x.tenant, x.event, counterShard(x)) }, func(x thing) []string { return []string{x.tenant, x.event, counterShard(x)} }},
 		"idempotencyKey": {func(x thing) item { return idempotencyKey(x.tenant, x.producer) }, func(x thing) []string {
@@ -336,4 +339,19 @@ func TestDeadDeliveriesSortByTheirDeath(t *testing.T) {
 			require.Equal(t, at.Before(bt), a < b)
 		}
 	})
+}
+
+// The numbers of a block are those that id.Source.NewBatch gives.
+func TestABlockIsAllThatDiffersInTheLowestSevenBits(t *testing.T) {
+	t.Parallel()
+	source := id.NewSource()
+	for range 100 {
+		ids := source.NewBatch("", time.UnixMilli(1_700_000_000_000), id.MaxBatch)
+		for i, one := range ids {
+			block, number := blockOf(one)
+			require.Equal(t, ids[0], block)
+			require.Equal(t, i, number)
+			require.Equal(t, one, inBlock(block, number))
+		}
+	}
 }

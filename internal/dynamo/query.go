@@ -25,15 +25,16 @@ type search struct {
 	conditions []condition // all of which an item has to meet
 }
 
-// condition is an attribute, not of the key, with a value.
-type condition struct{ attribute, value string }
+// condition is an attribute, not of the key, with a value. set, where it is not
+// empty, is an attribute that will do as well: a set with the value in it.
+type condition struct{ attribute, value, set string }
 
 // where adds a condition, unless the value is empty.
 func where(list []condition, attribute, value string) []condition {
 	if value == "" {
 		return list
 	}
-	return append(list, condition{attribute, value})
+	return append(list, condition{attribute: attribute, value: value})
 }
 
 const (
@@ -66,6 +67,10 @@ func (t *Table) queryInput(s *search) *dynamodb.QueryInput {
 		in.ExpressionAttributeNames["#"+c.attribute] = c.attribute
 		in.ExpressionAttributeValues[":"+c.attribute] = str(c.value)
 		parts[i] = "#" + c.attribute + " = :" + c.attribute
+		if c.set != "" {
+			in.ExpressionAttributeNames["#"+c.set] = c.set
+			parts[i] = "(" + parts[i] + " OR contains(#" + c.set + ", :" + c.attribute + "))"
+		}
 	}
 	in.FilterExpression = aws.String(strings.Join(parts, " AND "))
 	return in

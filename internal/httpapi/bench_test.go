@@ -26,7 +26,7 @@ type sink struct {
 func (s *sink) APIKey(context.Context, string) (*hook.APIKey, error) { return s.key, nil }
 
 func (s *sink) EndpointSet(context.Context, string) (*hook.EndpointSet, error) { return s.set, nil }
-func (s *sink) PutEvent(context.Context, *hook.Event) error                    { return nil }
+func (s *sink) PutEvent(context.Context, ...*hook.Event) error                 { return nil }
 func (s *sink) PutEventWithKey(context.Context, *hook.Event, *hook.IdempotencyKey) (*hook.IdempotencyKey, error) {
 	return nil, nil
 }

@@ -118,7 +118,7 @@ func TestABatchThatFailsAsAWholeIsAFailure(t *testing.T) {
 	require.Contains(t, w.log.String(), "injected fault", "what failed is in the log")
 
 	w.faults["put"] = failed
-	data = requireJSON(t, w.do("POST", "/api/v1/events/batch", `{"events":[`+good+`,`+good+`]}`), http.StatusAccepted)["data"].([]any)
+	data = requireJSON(t, w.do("POST", "/api/v1/events/batch", `{"events":[`+good+`,{"event_type":"a","payload":{},"id":"stored by itself"}]}`), http.StatusAccepted)["data"].([]any)
 	statuses := []any{data[0].(map[string]any)["status"], data[1].(map[string]any)["status"]}
 	require.ElementsMatch(t, []any{503.0, nil}, statuses, "the other one is accepted")
 }

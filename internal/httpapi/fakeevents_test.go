@@ -6,8 +6,12 @@ import (
 	"posthorn/internal/hook"
 )
 
-func (w *world) PutEvent(_ context.Context, e *hook.Event) error {
-	return w.call("put", func() { w.events[e.ID] = e })
+func (w *world) PutEvent(_ context.Context, events ...*hook.Event) error {
+	return w.call("put", func() {
+		for _, e := range events {
+			w.events[e.ID] = e
+		}
+	})
 }
 
 func (w *world) PutEventWithKey(_ context.Context, e *hook.Event, k *hook.IdempotencyKey) (existing *hook.IdempotencyKey, err error) {

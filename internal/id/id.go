@@ -74,12 +74,9 @@ func (s *Source) draw(at time.Time) ulid.ULID {
 const MaxBatch = 1 << 7
 
 // NewBatch returns n ids, 1 to MaxBatch, of the moment at, in ascending order:
-// they are the same but for their lowest seven bits, which count from 0. What
-// New returns is in no batch.
+// they are the same but for their lowest seven bits, which count from 0. No
+// other id has those bits in common with them, whichever call returns it.
 func (s *Source) NewBatch(prefix string, at time.Time, n int) []string {
-	if n == 1 {
-		return []string{s.New(prefix, at)}
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	const low = len(ulid.ULID{}) - 1

@@ -125,8 +125,12 @@ func (w *world) EndpointSet(context.Context, string) (set *hook.EndpointSet, err
 	return set, err
 }
 
-func (w *world) PutEvent(_ context.Context, e *hook.Event) error {
-	return w.call("put", func() { w.events[e.ID] = e })
+func (w *world) PutEvent(_ context.Context, events ...*hook.Event) error {
+	return w.call("put", func() {
+		for _, e := range events {
+			w.events[e.ID] = e
+		}
+	})
 }
 
 func (w *world) PutEventWithKey(_ context.Context, e *hook.Event, k *hook.IdempotencyKey) (existing *hook.IdempotencyKey, err error) {

@@ -17,8 +17,9 @@ type Store interface {
 	// EndpointSet returns the tenant's endpoints as they are now: an endpoint
 	// created before the call is in it. The set is shared and not changed.
 	EndpointSet(ctx context.Context, tenant string) (*hook.EndpointSet, error)
-	// PutEvent stores the event. After an error it may be stored or not.
-	PutEvent(ctx context.Context, event *hook.Event) error
+	// PutEvent stores the event, or several together whose ids are of one call
+	// of NewIDs: all or none. After an error they may be stored or not.
+	PutEvent(ctx context.Context, events ...*hook.Event) error
 	// PutEventWithKey stores the event and the key, both or neither. When the
 	// key is there already, of another event, it returns that one and stores
 	// nothing; a key of this very event is its own write, whose first answer was
@@ -73,7 +74,8 @@ type Options struct {
 
 	Now func() time.Time
 	// NewIDs makes n ids, 1 to MaxBatch, of a prefix and a ULID of that moment,
-	// in ascending order and the same but for their lowest seven bits.
+	// in ascending order and the same but for their lowest seven bits. Later
+	// calls of the same moment return higher ids.
 	NewIDs func(prefix string, at time.Time, n int) []string
 
 	Retention    time.Duration // of events; 0: DefaultRetention
@@ -189,8 +191,9 @@ type incoming struct {
 	event    *hook.Event
 	key      *hook.IdempotencyKey // nil: none
 	replayed bool
-	sent     bool      // every message is known to be in the queue
-	first    *incoming // the one of this batch whose repeat it is, and that sends for both; nil: none
+	sent     bool        // every message is known to be in the queue
+	group    []*incoming // those that it is stored together with, itself among them
+	first    *incoming   // the one of this batch whose repeat it is, and that sends for both; nil: none
 	err      error
 }
 
@@ -209,15 +212,46 @@ func (in *Ingester) prepare(ctx context.Context, tenant string, batch []*incomin
 	if err != nil {
 		return fmt.Errorf("read endpoints: %w", err)
 	}
-	ids := in.o.NewIDs(hook.EventPrefix, now, len(batch))
-	for i, n := range batch {
-		n.event = in.newEvent(tenant, ids[i], n.req.EventType, n.payload, in.matches.match(tenant, set, n.req.EventType))
-		n.event.Trace = traceparent(n.req.Trace)
-		if n.req.ProducerID != "" {
-			n.key = in.newKey(n.event, n.req.ProducerID, bodyHash(n.req.EventType, n.payload))
+	for _, group := range in.groups(tenant, set, batch) {
+		ids := in.o.NewIDs(hook.EventPrefix, now, len(group))
+		for i, n := range group {
+			n.event = in.newEvent(tenant, ids[i], n.req.EventType, n.payload, in.matches.match(tenant, set, n.req.EventType))
+			n.event.Trace = traceparent(n.req.Trace)
+			if n.req.ProducerID != "" {
+				n.key = in.newKey(n.event, n.req.ProducerID, bodyHash(n.req.EventType, n.payload))
+			}
 		}
 	}
 	return nil
+}
+
+// maxTogether is how many bytes the events make up that are stored together: a
+// later write of one of them, such as that its delivery is held, pays for all.
+const maxTogether = 32 << 10
+
+// groups takes a batch apart, in its order, into those events that are stored
+// together. An event with an idempotency key is stored with that, alone.
+func (in *Ingester) groups(tenant string, set *hook.EndpointSet, batch []*incoming) [][]*incoming {
+	var groups [][]*incoming
+	room := 0
+	for _, n := range batch {
+		const ulid = 26 // what an endpoint that it matched takes
+		bytes := len(n.payload) + ulid*min(len(in.matches.match(tenant, set, n.req.EventType)), hook.MaxInlineTargets)
+		if bytes > room || n.req.ProducerID != "" {
+			groups, room = append(groups, nil), maxTogether
+		}
+		last := len(groups) - 1
+		groups[last] = append(groups[last], n)
+		if room -= bytes; n.req.ProducerID != "" {
+			room = 0
+		}
+	}
+	for _, g := range groups {
+		for _, n := range g {
+			n.group = g
+		}
+	}
+	return groups
 }
 
 func (in *Ingester) newEvent(tenant, id, eventType string, payload []byte, endpointIDs []string) *hook.Event {
@@ -239,18 +273,15 @@ func (in *Ingester) newKey(e *hook.Event, key string, hash [32]byte) *hook.Idemp
 // store stores the events of a batch, those of one idempotency key one after
 // the other.
 func (in *Ingester) store(ctx context.Context, batch []*incoming) {
-	if len(batch) == 1 {
-		in.storeOne(ctx, batch[0])
-		return
-	}
 	byKey := make(map[string][]*incoming)
 	var wg sync.WaitGroup
 	for _, n := range batch {
-		if n.key != nil {
+		switch {
+		case n.key != nil:
 			byKey[n.key.Key] = append(byKey[n.key.Key], n)
-			continue
+		case n == n.group[0]:
+			wg.Go(func() { in.storeGroup(ctx, n.group) })
 		}
-		wg.Go(func() { in.storeOne(ctx, n) })
 	}
 	for _, same := range byKey {
 		wg.Go(func() {
@@ -262,13 +293,19 @@ func (in *Ingester) store(ctx context.Context, batch []*incoming) {
 	wg.Wait()
 }
 
-func (in *Ingester) storeOne(ctx context.Context, n *incoming) {
-	if n.key == nil {
-		if err := in.o.Store.PutEvent(ctx, n.event); err != nil {
-			n.err = fmt.Errorf("store event: %w", err)
-		}
-		return
+// storeGroup stores events without a key together.
+func (in *Ingester) storeGroup(ctx context.Context, group []*incoming) {
+	events := make([]*hook.Event, len(group))
+	for i, n := range group {
+		events[i] = n.event
 	}
+	if err := in.o.Store.PutEvent(ctx, events...); err != nil {
+		failAll(group, fmt.Errorf("store event: %w", err))
+	}
+}
+
+// storeOne stores an event with its key.
+func (in *Ingester) storeOne(ctx context.Context, n *incoming) {
 	existing, err := in.o.Store.PutEventWithKey(ctx, n.event, n.key)
 	switch {
 	case err != nil:

@@ -52,6 +52,7 @@ func (in *Ingester) Notify(ctx context.Context, notice hook.Notice) error {
 // own accepts one of Posthorn's own events.
 func (in *Ingester) own(ctx context.Context, n *incoming) (Accepted, error) {
 	batch := []*incoming{n}
+	n.group = batch
 	in.store(ctx, batch)
 	in.send(ctx, batch)
 	in.acknowledge(ctx, batch)
