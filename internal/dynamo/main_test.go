@@ -158,9 +158,16 @@ func (w *world) ctx() context.Context { return w.t.Context() }
 // items reads the whole table.
 func (w *world) items() []map[string]types.AttributeValue {
 	w.t.Helper()
-	out, err := w.raw.Scan(w.ctx(), &awsdynamodb.ScanInput{TableName: aws.String(tableName)})
-	require.NoError(w.t, err)
-	return out.Items
+	var all []map[string]types.AttributeValue
+	var after map[string]types.AttributeValue
+	for {
+		out, err := w.raw.Scan(w.ctx(), &awsdynamodb.ScanInput{TableName: aws.String(tableName), ExclusiveStartKey: after})
+		require.NoError(w.t, err)
+		all = append(all, out.Items...)
+		if after = out.LastEvaluatedKey; after == nil {
+			return all
+		}
+	}
 }
 
 // withPrefix reads the items whose partition key starts so.

@@ -123,8 +123,11 @@ func TestAnEndpointThatIsGoneIsDisabled(t *testing.T) {
 		_, made := s.emit("order.created", map[string]any{"n": 1})
 		dead := s.until(made[0], "dead")
 		require.InDelta(t, 1, dead["attempts"], 0)
-		shown := s.call("GET", "/api/v1/webhooks/"+gone, nil).body
-		require.Equal(t, "disabled", shown["status"])
+		var shown map[string]any // the death is recorded first
+		s.eventually("the disabling", func() bool {
+			shown = s.call("GET", "/api/v1/webhooks/"+gone, nil).body
+			return shown["status"] == "disabled"
+		})
 		require.NotEmpty(t, shown["status_reason"])
 		s.eventually("its entry", func() bool { return len(s.list("/api/v1/dlq?endpoint_id="+gone)) == 1 })
 

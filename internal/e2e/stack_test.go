@@ -144,7 +144,7 @@ func TestTheTemplateWithoutFunctionsHasAllElse(t *testing.T) {
 	}
 	require.Equal(t, map[string]int{
 		"AWS::DynamoDB::Table": 1, "AWS::SQS::Queue": 2, "AWS::KMS::Key": 1, "AWS::KMS::Alias": 1, "AWS::IAM::Role": 3, "AWS::Logs::LogGroup": 4,
-		"AWS::SQS::QueuePolicy": 1, "AWS::IAM::ManagedPolicy": 1,
+		"AWS::SQS::QueuePolicy": 1, "AWS::IAM::ManagedPolicy": 2,
 	}, kinds)
 	for _, name := range []string{"Table", "Queue", "DeadLetterQueue", "Key", "DeliverRole"} {
 		require.Equal(t, written(t, value(value(before.Content[0], "Resources"), name)), written(t, value(value(root, "Resources"), name)), "%s is as it was", name)
