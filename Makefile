@@ -279,9 +279,10 @@ release: ## Build what a release has into dist/: the functions' zips, the progra
 
 .PHONY: release-check
 release-check: ## Build a release twice, in two other folders, and compare every byte
-	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && set -e && for copy in one two/deeper; do \
-		mkdir -p $$dir/$$copy; \
-		git ls-files -z --cached --others --exclude-standard | xargs -0 cp -P --parents -t $$dir/$$copy; \
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && set -e && mkdir -p $$dir/one $$dir/two; \
+	git ls-files -z --cached --others --exclude-standard | xargs -0 cp -P --parents -t $$dir/one; \
+	cp -R $$dir/one $$dir/two/deeper; \
+	for copy in one two/deeper; do \
 		$(MAKE) --no-print-directory -C $$dir/$$copy release VERSION=$(RELEASE_VERSION) >$$dir/log 2>&1 || { cat $$dir/log; exit 1; }; \
 	done; \
 	diff -r $$dir/one/dist $$dir/two/deeper/dist && cat $$dir/one/dist/SHA256SUMS && echo "two builds, the same bytes"
