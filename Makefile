@@ -130,6 +130,10 @@ lint: ## Run the linters
 monitoring: ## Hold the rules and dashboards in deploy/ against the metrics, with Prometheus's own parser
 	cd tools/monitoring && $(GO) test ./...
 
+.PHONY: kubernetes
+kubernetes: ## Print deploy/kubernetes as kustomize makes it
+	@cd tools/kubernetes && $(GO) tool kustomize build ../../deploy/kubernetes
+
 .PHONY: properties
 properties: ## Run the property tests with CHECKS (1000) cases each; make test has 100
 	@for dir in $$(grep -rl --include='*_test.go' 'rapid\.Check(' cmd functions internal | xargs -n 1 dirname | sort -u); do \
