@@ -15,6 +15,7 @@ import (
 	"syscall"
 
 	"posthorn/internal/chaos"
+	"posthorn/internal/permit"
 )
 
 const usage = `Usage: chaos [middle] [flags]
@@ -53,6 +54,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	flags.IntVar(&o.Endpoints, "endpoints", o.Endpoints, "endpoints to post them to")
 	flags.DurationVar(&o.Skew, "skew", o.Skew, "how far clocks of environments are off at most, either way")
 	flags.DurationVar(&o.Longest, "longest", o.Longest, "longest time that the run may take")
+	template := flags.String("template", "template.yaml", "SAM template whose policies the functions' AWS calls are held against; empty: none")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		return 0
@@ -63,6 +65,13 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	}
 	if err := o.Check(); err != nil {
 		return complain(errOut, err, 2)
+	}
+	if *template != "" {
+		policies, err := permit.Read(*template)
+		if err != nil {
+			return complain(errOut, err, 2)
+		}
+		o.Policies = policies
 	}
 	o.Progress = func(p chaos.Progress) { progress(errOut, p) }
 	if err := chaosIn(ctx, o, out, errOut); err != nil {

@@ -43,7 +43,7 @@ func TestAnInterruptedRunSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errOut bytes.Buffer
-	require.Equal(t, 1, run(ctx, []string{"-seed", "5"}, &out, &errOut))
+	require.Equal(t, 1, run(ctx, []string{"-seed", "5", "-template", "../../template.yaml"}, &out, &errOut))
 	require.Contains(t, errOut.String(), "seed 5")
 	require.Contains(t, errOut.String(), "context canceled")
 	require.Empty(t, out.String())

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"posthorn/internal/permit"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -16,9 +18,13 @@ func TestNothingIsLostWhenEverythingBreaks(t *testing.T) {
 	t.Parallel()
 	o := Short()
 	o.Seed, o.Functions = 1, t.TempDir()
+	var err error
+	o.Policies, err = permit.Read("../../template.yaml")
+	require.NoError(t, err)
 	require.NoError(t, Build(t.Context(), o.Functions, false))
 	result, err := Run(t.Context(), o)
 	require.NoError(t, err)
+	require.NotEmpty(t, o.Policies.Used(), "nobody asked for a right")
 	var text bytes.Buffer
 	require.NoError(t, result.WriteText(&text))
 	require.NoError(t, result.Verdict(), text.String())

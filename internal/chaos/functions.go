@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -21,6 +22,9 @@ const (
 	nameDeliver = "deliver"
 	nameSweeper = "dlq-sweeper"
 )
+
+// inTemplate are the logical ids of the functions in the template.
+var inTemplate = map[string]string{nameAPI: "ApiFunction", nameDeliver: "DeliverFunction", nameSweeper: "DlqSweeperFunction"}
 
 // sweepMargin is how much longer the sweeper has than the others: it begins
 // nothing in the last seconds of its time.
@@ -67,7 +71,7 @@ func startFunctions(o Options, env []string, t *tally, l *ledger) (*functions, e
 		{nameSweeper, &f.sweeper, 1, o.Timeout + sweepMargin, nil},
 	} {
 		options := runtimeapi.Options{
-			Name: one.name, Path: filepath.Join(o.Functions, one.name, "bootstrap"), Env: env, Timeout: one.time, MaxConcurrency: one.most, MemoryMB: 256,
+			Name: one.name, Path: filepath.Join(o.Functions, one.name, "bootstrap"), Env: append(slices.Clone(env), "AWS_ACCESS_KEY_ID="+inTemplate[one.name]), Timeout: one.time, MaxConcurrency: one.most, MemoryMB: 256,
 			// A function logs to its standard output. On the other is what it says
 			// when it cannot start, or panics.
 			Stderr: lines(func(line []byte) {

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"posthorn/internal/permit"
 )
 
 // Options say what a run does. Start from Full or Short.
@@ -24,6 +26,9 @@ type Options struct {
 	Longest time.Duration
 	// Functions is the folder of the functions, as Build makes it.
 	Functions string
+	// Policies are what the template lets the functions do: a call that is not
+	// allowed is refused, and the books do not balance. Nil: everything is allowed.
+	Policies *permit.Policies
 	// Progress is told how far the run has come; nil: nobody is.
 	Progress func(Progress)
 }

@@ -19,6 +19,7 @@ import (
 	"posthorn/internal/localaws/gateway"
 	"posthorn/internal/localaws/inproc"
 	"posthorn/internal/localaws/poller"
+	"posthorn/internal/permit"
 	"posthorn/internal/wire"
 )
 
@@ -64,6 +65,9 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 	}
 	toRead, cancelRead := context.WithTimeout(ctx, readTime)
 	defer cancelRead()
+	for _, g := range refused(o.Policies) {
+		r.ledger.wrongf("the template does not allow %s", g)
+	}
 	return r.books(toRead), nil
 }
 
@@ -127,7 +131,8 @@ func (r *run) start(ctx context.Context) (err error) {
 		return errors.Join(err, api.Close(), aws.Close())
 	}
 	r.faults = newAWSFaults(r.o, r.tally)
-	r.aws = &http.Server{Handler: r.faults.service(r.services), ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
+	names := permit.Names{Table: cfg.Table, Queue: cfg.Queue.Main, DeadLetterQueue: cfg.Queue.DeadLetters}
+	r.aws = &http.Server{Handler: r.faults.service(asAllowed(r.o.Policies, names, r.services)), ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
 	r.serving.Go(func() {
 		if err := r.aws.Serve(aws); !errors.Is(err, http.ErrServerClosed) {
 			r.ledger.wrongf("AWS stopped: %v", err)
@@ -138,7 +143,7 @@ func (r *run) start(ctx context.Context) (err error) {
 		return errors.Join(err, api.Close())
 	}
 	r.fn, err = startFunctions(r.o, []string{
-		"AWS_ENDPOINT_URL=" + awsURL, "AWS_ACCESS_KEY_ID=chaos", "AWS_SECRET_ACCESS_KEY=chaos",
+		"AWS_ENDPOINT_URL=" + awsURL, "AWS_SECRET_ACCESS_KEY=chaos",
 		"POSTHORN_TABLE=" + cfg.Table, "POSTHORN_QUEUE_URL=" + awsURL + "/000000000000/" + r.queue, "POSTHORN_DLQ_URL=" + awsURL + "/000000000000/" + r.dead,
 		"POSTHORN_KMS_KEY_ID=" + key, "POSTHORN_AUTH=off", "POSTHORN_ALLOW_HTTP=true", "POSTHORN_ALLOW_PRIVATE=true",
 		fmt.Sprintf("POSTHORN_ALLOW_PORTS=%d", r.receiver.port()), "POSTHORN_CONFIG_DIR=" + settings,

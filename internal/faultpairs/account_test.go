@@ -21,6 +21,7 @@ import (
 	"posthorn/internal/localaws/inproc"
 	"posthorn/internal/localaws/poller"
 	"posthorn/internal/localaws/schedule"
+	"posthorn/internal/permit"
 	"posthorn/internal/wire"
 )
 
@@ -78,9 +79,9 @@ func open(t *testing.T, asksForKeys bool) *account {
 
 	a := &account{t: t, cfg: cfg, services: services, table: dynamo.New(direct, cfg.Table, dynamo.Options{}), receiver: newReceiver(t)}
 	a.ledger.wanted = map[string]string{}
-	a.api = a.function("api", apiTimeout)
-	a.deliver = a.function("deliver", deliverTimeout)
-	a.sweeper = a.function("sweeper", sweepTimeout)
+	a.api = a.function("api", "ApiFunction", apiTimeout)
+	a.deliver = a.function("deliver", "DeliverFunction", deliverTimeout)
+	a.sweeper = a.function("sweeper", "DlqSweeperFunction", sweepTimeout)
 	a.operator = a.environment(direct)
 
 	var ctx context.Context
@@ -112,11 +113,12 @@ func (a *account) close() {
 
 // function is one of the three: environments that come and go.
 type function struct {
-	name    string
-	timeout time.Duration
-	account *account
-	faults  *faultwire.Transport // on the calls of all its environments
-	seen    *sites               // of those calls; nil: nobody asks
+	name       string
+	inTemplate string // its logical id there
+	timeout    time.Duration
+	account    *account
+	faults     *faultwire.Transport // on the calls of all its environments
+	seen       *sites               // of those calls; nil: nobody asks
 
 	mu       sync.Mutex
 	idle     []*environment
@@ -137,8 +139,8 @@ type environment struct {
 	kill    func()
 }
 
-func (a *account) function(name string, timeout time.Duration) *function {
-	f := &function{name: name, timeout: timeout, account: a}
+func (a *account) function(name, inTemplate string, timeout time.Duration) *function {
+	f := &function{name: name, inTemplate: inTemplate, timeout: timeout, account: a}
 	f.renew()
 	return f
 }
@@ -189,7 +191,8 @@ func (f *function) take() *environment {
 		f.idle = f.idle[:n-1]
 		return e
 	}
-	g := &gate{next: f.faults, seen: f.seen}
+	names := permit.Names{Table: f.account.cfg.Table, Queue: mainQueue, DeadLetterQueue: deadQueue}
+	g := &gate{next: policies.Transport(f.inTemplate, names, f.faults), seen: f.seen}
 	g.of = f.account.environment(wire.Local(&http.Client{Transport: g}, awsURL))
 	return g.of
 }

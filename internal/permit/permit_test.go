@@ -131,6 +131,10 @@ func TestWhatNoCallUsedIsNamed(t *testing.T) {
 		"ApiFunction: kms:Decrypt on !If MakesKey",
 		"ApiFunction: sqs:SendMessage on !GetAtt DeadLetterQueue.Arn",
 	}, unused, "and none of Lambda's own")
+	require.Equal(t, []permit.Grant{
+		{Function: "ApiFunction", Action: "dynamodb:PutItem", Resource: "!GetAtt Table.Arn"},
+		{Function: "ApiFunction", Action: "sqs:SendMessage", Resource: "!GetAtt Queue.Arn"},
+	}, p.Used())
 }
 
 func TestAPolicyThatIsNotUnderstoodIsRefused(t *testing.T) {

@@ -121,6 +121,13 @@ func (p *Policies) Refused() []Grant {
 	return sorted(p.refused)
 }
 
+// Used are the grants that calls have used.
+func (p *Policies) Used() []Grant {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return sorted(p.used)
+}
+
 // Unused are the grants that no call has used, but for those of Lambda and its
 // mapping, which are used in a function's name before or after it runs.
 func (p *Policies) Unused() []Grant {
