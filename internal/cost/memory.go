@@ -43,7 +43,7 @@ func measureMemory(ctx context.Context, o Options, mb int) (row MemoryRow, err e
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(into)) }()
 	memory := map[string]int{nameAPI: mb, nameDeliver: mb, nameSweeper: mb}
-	q, err := limit(o.Functions, into, memory, o.Prices)
+	q, err := limit(controlGroups, o.Functions, into, memory, o.Prices)
 	if err != nil {
 		return row, err
 	}

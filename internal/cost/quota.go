@@ -15,8 +15,12 @@ const quotaPeriod = 20 * time.Millisecond
 // quotas are control groups of Linux, one for each function, that give it the
 // share of a processor that its memory buys.
 type quotas struct {
+	root    string // where they are mounted
 	folders []string
 }
+
+// controlGroups is where Linux mounts them.
+const controlGroups = "/sys/fs/cgroup"
 
 // errNoQuotas says that this machine lets nobody make control groups.
 var errNoQuotas = errors.New("shares of a processor need Linux's control groups, and the right to make them")
@@ -30,8 +34,8 @@ exec '%s'
 
 // limit puts the functions below dir into control groups, and returns the folder
 // of their stand-ins. The functions' own files stay as they are.
-func limit(dir, into string, memory map[string]int, p *Prices) (q *quotas, err error) {
-	q = &quotas{}
+func limit(root, dir, into string, memory map[string]int, p *Prices) (q *quotas, err error) {
+	q = &quotas{root: root}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, q.close())
@@ -63,9 +67,9 @@ func limit(dir, into string, memory map[string]int, p *Prices) (q *quotas, err e
 func (q *quotas) group(name string, share float64) (string, error) {
 	period := quotaPeriod.Microseconds()
 	quota := max(int64(float64(period)*share), 1000) // the least that Linux takes
-	root, settings := "/sys/fs/cgroup/cpu", map[string]string{"cpu.cfs_period_us": strconv.FormatInt(period, 10), "cpu.cfs_quota_us": strconv.FormatInt(quota, 10)}
-	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		root, settings = "/sys/fs/cgroup", map[string]string{"cpu.max": fmt.Sprintf("%d %d", quota, period)}
+	root, settings := filepath.Join(q.root, "cpu"), map[string]string{"cpu.cfs_period_us": strconv.FormatInt(period, 10), "cpu.cfs_quota_us": strconv.FormatInt(quota, 10)}
+	if _, err := os.Stat(filepath.Join(q.root, "cgroup.controllers")); err == nil {
+		root, settings = q.root, map[string]string{"cpu.max": fmt.Sprintf("%d %d", quota, period)}
 	}
 	folder := filepath.Join(root, fmt.Sprintf("posthorn-cost-%d-%s", os.Getpid(), name))
 	if err := os.Mkdir(folder, 0o700); err != nil {

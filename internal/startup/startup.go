@@ -77,8 +77,13 @@ func once(ctx context.Context, path string, env []string) (took time.Duration, c
 		mu.Unlock()
 		w.WriteHeader(http.StatusServiceUnavailable)
 	})}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(l) }()
+	var serving sync.WaitGroup
+	var stopped error
+	serving.Go(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			stopped = err
+		}
+	})
 	address := l.Addr().String()
 	ctx, cancel := context.WithTimeout(ctx, longest)
 	defer cancel()
@@ -91,10 +96,17 @@ func once(ctx context.Context, path string, env []string) (took time.Duration, c
 	cmd.Stderr = &said
 	began := time.Now()
 	if err := cmd.Start(); err != nil {
-		return 0, nil, errors.Join(err, server.Close())
+		err = errors.Join(err, server.Close())
+		serving.Wait()
+		return 0, nil, err
 	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
+	exited := make(chan struct{})
+	go func() {
+		defer close(exited)
+		if cmd.Wait() != nil {
+			return // killed, or ended by itself: what it said tells why
+		}
+	}()
 	select {
 	case at := <-asked:
 		took = at.Sub(began)
@@ -104,7 +116,8 @@ func once(ctx context.Context, path string, env []string) (took time.Duration, c
 		err = fmt.Errorf("it ended without asking for an invocation: %.500s", strings.TrimSpace(said.String()))
 	}
 	err = errors.Join(err, server.Close())
-	<-served
+	serving.Wait()
+	err = errors.Join(err, stopped)
 	mu.Lock()
 	defer mu.Unlock()
 	return took, calls, err
