@@ -235,6 +235,10 @@ chaos: ## Break everything around the functions while they deliver, some minutes
 cost: ## Measure what a million deliveries cost in an account, some minutes, and fail over a budget; ARGS='-only "10 events"' measures some
 	@$(GO) run ./cmd/cost $(or $(ARGS),-write docs/cost.md)
 
+.PHONY: memory
+memory: ## Measure how long the functions take with how much memory; needs Linux's control groups, and the right to make them
+	@$(GO) run ./cmd/cost -memory
+
 .PHONY: simulate
 simulate: ## Simulate days of 10,000 endpoints of whom a tenth hangs, some minutes, and draw them; ARGS="-duration 2h" is shorter
 	@$(GO) run ./cmd/simulate $(or $(ARGS),-plot docs/images/scale.svg)
@@ -244,7 +248,7 @@ bench-stores: ## Measure the embedded stores that were considered, a minute; ARG
 	@cd bench/stores && $(GO) run . $(ARGS)
 
 .PHONY: size
-size: ## Print the size of each function and of the program, and fail over 12 MiB and 24.6 MB
+size: ## Print the size of each function and of the program, and how long each takes to start, and fail over 12 MiB, 24.6 MB and 10 ms
 	@for arch in arm64 amd64; do \
 		check() { \
 			bytes=$$(wc -c <$$2); \
@@ -258,6 +262,11 @@ size: ## Print the size of each function and of the program, and fail over 12 Mi
 		GOOS=linux GOARCH=$$arch $(GO) build $(PROGRAM_FLAGS) -o build/$$arch/posthorn ./cmd/posthorn || exit 1; \
 		check posthorn build/$$arch/posthorn $(MAX_PROGRAM); \
 	done
+	@arch=$$($(GO) env GOARCH); for name in $(FUNCTIONS); do \
+		GOOS=linux GOARCH=$$arch $(GO) build $(FUNCTION_FLAGS) -o build/$$arch/$$name/bootstrap ./functions/$$name || exit 1; \
+		mkdir -p build/$$arch/$$name/config && cp config/*.yaml build/$$arch/$$name/config/; \
+	done; \
+	$(GO) run ./cmd/startup $(FUNCTIONS:%=build/$$arch/%/bootstrap)
 
 ##@ Releases
 

@@ -48,6 +48,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	}
 	only := flags.String("only", "", "run those workloads alone whose names begin so, such as \"10 events a POST, fan-out 1,\"")
 	write := flags.String("write", "", "document to write the tables to, such as docs/cost.md; not with -only")
+	memory := flags.Bool("memory", false, "measure how long the functions take with how much memory, instead; needs Linux's control groups")
 	template := flags.String("template", "template.yaml", "the template that says how the functions are deployed")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -59,20 +60,22 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	case *only != "" && *write != "":
 		return complain(errOut, errors.New("-write needs all workloads, and -only leaves some out"), 2)
 	}
-	if err := measure(ctx, *only, *write, *template, out, errOut); err != nil {
+	measure := func(o cost.Options, t *cost.Template) error { return workloads(ctx, *only, *write, o, t, out, errOut) }
+	if *memory {
+		if *only != "" || *write != "" {
+			return complain(errOut, errors.New("-memory goes with neither -only nor -write"), 2)
+		}
+		measure = func(o cost.Options, _ *cost.Template) error { return memories(ctx, o, out) }
+	}
+	if err := prepared(ctx, *template, errOut, measure); err != nil {
 		return complain(errOut, err, 1)
 	}
 	return 0
 }
 
-// measure runs the workloads, prints what they cost, and holds it against the
-// budgets.
-func measure(ctx context.Context, only, document, path string, out, errOut io.Writer) (err error) {
+// prepared builds the functions and calls measure.
+func prepared(ctx context.Context, path string, errOut io.Writer, measure func(cost.Options, *cost.Template) error) (err error) {
 	prices, err := cost.Load()
-	if err != nil {
-		return err
-	}
-	budgets, err := cost.LoadBudgets()
 	if err != nil {
 		return err
 	}
@@ -81,10 +84,6 @@ func measure(ctx context.Context, only, document, path string, out, errOut io.Wr
 		return err
 	}
 	memory, err := template.Memory()
-	if err != nil {
-		return err
-	}
-	logging, err := template.Logging()
 	if err != nil {
 		return err
 	}
@@ -99,8 +98,33 @@ func measure(ctx context.Context, only, document, path string, out, errOut io.Wr
 	if err := cost.Build(ctx, dir); err != nil {
 		return err
 	}
-	o := cost.Options{Prices: prices, Memory: memory, Functions: dir}
-	report := &cost.Report{Prices: prices.Date, Region: prices.Region, Memory: memory}
+	return measure(cost.Options{Prices: prices, Memory: memory, Functions: dir}, template)
+}
+
+// memories prints what the functions take with how much memory.
+func memories(ctx context.Context, o cost.Options, out io.Writer) error {
+	rows, err := cost.MeasureMemory(ctx, o)
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(out, cost.MemoryTable(rows)); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
+	return nil
+}
+
+// workloads runs the workloads, prints what they cost, and holds it against the
+// budgets.
+func workloads(ctx context.Context, only, document string, o cost.Options, template *cost.Template, out, errOut io.Writer) error {
+	budgets, err := cost.LoadBudgets()
+	if err != nil {
+		return err
+	}
+	logging, err := template.Logging()
+	if err != nil {
+		return err
+	}
+	report := &cost.Report{Prices: o.Prices.Date, Region: o.Prices.Region, Memory: o.Memory}
 	for _, w := range cost.Workloads() {
 		if !strings.HasPrefix(w.Name(), only) {
 			continue
@@ -112,7 +136,7 @@ func measure(ctx context.Context, only, document, path string, out, errOut io.Wr
 		if err != nil {
 			return fmt.Errorf("%s: %w", w.Name(), err)
 		}
-		report.Workloads = append(report.Workloads, m.Row(prices, memory, logging))
+		report.Workloads = append(report.Workloads, m.Row(o.Prices, o.Memory, logging))
 	}
 	if len(report.Workloads) == 0 {
 		return fmt.Errorf("-only: no workload's name begins with %q", only)

@@ -25,6 +25,7 @@ type Measured struct {
 	Attempts   int
 	Failed     int // of the attempts
 	Usage      *Usage
+	Cold       map[string]time.Duration // from a process's start to its first request for an invocation, by function: the first one's
 }
 
 // warmUp is how many POSTs are not counted: they start environments, fill
@@ -63,7 +64,12 @@ func Measure(ctx context.Context, o Options, w Workload) (m *Measured, err error
 		return nil, err
 	}
 	m = &Measured{Workload: w, Deliveries: w.Deliveries()}
-	m.Usage = s.meter.take()
+	m.Usage, m.Cold = s.meter.take(), map[string]time.Duration{}
+	for name, fn := range s.fn {
+		if cold := fn.ColdStarts(); len(cold) > 0 {
+			m.Cold[name] = cold[0]
+		}
+	}
 	m.Attempts, m.Failed = s.receiver.seen()
 	after, err := s.stored(ctx)
 	if err != nil {

@@ -36,11 +36,11 @@ const (
 
 func functionNames() []string { return []string{nameAPI, nameDeliver, nameSweeper} }
 
-// Build builds the functions into dir, as they are deployed but for this
+// Build builds the functions into dir, for this
 // machine's processor.
 func Build(ctx context.Context, dir string) error {
 	for _, name := range functionNames() {
-		build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, name, "bootstrap"), "posthorn/functions/"+name)
+		build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-o", filepath.Join(dir, name, "bootstrap"), "posthorn/functions/"+name)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if text, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", name, err, text)

@@ -30,7 +30,11 @@ func (b *batch) attempt(ctx context.Context, j *job, body []byte, trace string, 
 	w, written, err := b.record(ctx, j, func(row *hook.Delivery) (hook.DeliveryWrite, bool) {
 		return Apply(row, j.carrier(), a, plan, b.Keep)
 	})
-	b.logAttempt(ctx, j, a, w, written, err)
+	if written && clean(j, w.Delivery) {
+		b.succeeded(j, a)
+	} else {
+		b.logAttempt(ctx, j, a, w, written, err)
+	}
 	if result.StatusCode == http.StatusGone {
 		return b.gone(ctx, j, a.Error, err)
 	}

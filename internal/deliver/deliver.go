@@ -62,6 +62,7 @@ type batch struct {
 	mu      sync.Mutex
 	failed  []string                     // ids of the messages that stay in the queue
 	learned map[string]*endpointAttempts // by endpoint
+	clean   []success                    // to be told of together
 }
 
 // Deliver takes a batch through and returns the ids of the messages that must
@@ -112,6 +113,7 @@ func (d *Deliverer) DeliverEach(ctx context.Context, received []hook.Received, o
 	}
 	steps.Wait()
 	b.learn(ctx)
+	b.logClean(ctx)
 	return b.failed
 }
 

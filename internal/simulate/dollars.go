@@ -3,15 +3,15 @@ package simulate
 import "posthorn/internal/cost"
 
 // What one thing takes, as `make cost` counts it for ten events a POST of 1 KB,
-// in an environment with 512 MB.
+// in an environment with 256 MB.
 const (
-	memoryGB        = 0.5
+	memoryGB        = 0.25
 	eventsPerPost   = 10
-	writesPerEvent  = 0.5  // its share of its POST's item, and of the counters
+	writesPerEvent  = 0.36 // its share of its POST's item, and of the counters
 	writesPerPost   = 1.2  // of a delivery: the row of an attempt, and its share of the counters
 	readsPerMessage = 1.2  // its row, and its share of the batch's other reads
 	egressBytes     = 1800 // of an attempt
-	logBytes        = 600  // of an attempt
+	logBytes        = 600  // of an attempt, its share of all lines
 )
 
 // DollarsPerHour is what an hour like the sample costs, without storage.
