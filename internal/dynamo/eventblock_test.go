@@ -50,9 +50,9 @@ func TestTheEventsOfAPostAreOneItemAndReadOneByOne(t *testing.T) {
 		for i, e := range events {
 			e.Type, e.Trace, e.ExpiresAt = types[i], trace[i], expires
 		}
-		before := len(w.withPrefix("T#acme#EV#"))
+		w.clear()
 		require.NoError(rt, w.PutEvent(w.ctx(), events...))
-		require.Len(rt, w.withPrefix("T#acme#EV#"), before+1)
+		require.Len(rt, w.withPrefix("T#acme#EV#"), 1)
 		for _, e := range events {
 			want := *e
 			want.EndpointIDs = slices.Clone(want.EndpointIDs[:min(len(want.EndpointIDs), hook.MaxInlineTargets)])

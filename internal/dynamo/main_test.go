@@ -170,6 +170,17 @@ func (w *world) items() []map[string]types.AttributeValue {
 	}
 }
 
+// clear deletes every item.
+func (w *world) clear() {
+	w.t.Helper()
+	for _, it := range w.items() {
+		_, err := w.raw.DeleteItem(w.ctx(), &awsdynamodb.DeleteItemInput{
+			TableName: aws.String(tableName), Key: map[string]types.AttributeValue{"PK": it["PK"], "SK": it["SK"]},
+		})
+		require.NoError(w.t, err)
+	}
+}
+
 // withPrefix reads the items whose partition key starts so.
 func (w *world) withPrefix(pk string) []map[string]types.AttributeValue {
 	w.t.Helper()
