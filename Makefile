@@ -287,7 +287,8 @@ release: ## Build what a release has into dist/: the functions' zips, the progra
 			build/release/pack dist/$${name}_$(RELEASE_VERSION)_$$arch.zip bootstrap=$$dir/$$name $(foreach f,$(notdir $(wildcard config/*.yaml)),config/$(f)=config/$(f)); \
 		done; fi; \
 	done
-	@$(TOOL) cyclonedx-gomod bin -json -noserial -notimestamp -version v$(RELEASE_VERSION) -output dist/posthorn_$(RELEASE_VERSION)_sbom.cdx.json build/release/linux_amd64/posthorn >/dev/null 2>&1
+	@$(GO) build -modfile=tools/go.mod -trimpath -buildvcs=false -o build/release/cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+	@build/release/cyclonedx-gomod bin -json -noserial -notimestamp -version v$(RELEASE_VERSION) -output dist/posthorn_$(RELEASE_VERSION)_sbom.cdx.json build/release/linux_amd64/posthorn 2>build/release/sbom.log || { cat build/release/sbom.log; exit 1; }
 	@build/release/pack sums dist && cat dist/SHA256SUMS
 
 .PHONY: release-check
