@@ -158,7 +158,7 @@ func workloads(ctx context.Context, only, document string, o cost.Options, templ
 // idle adds what a stack costs in which nothing happens, with each set of
 // parameters that has a budget.
 func idle(ctx context.Context, o cost.Options, t *cost.Template, budgets *cost.Budgets, report *cost.Report) error {
-	hour, err := cost.MeasureIdle(ctx, o)
+	hour, err := cost.MeasureIdle(ctx, o, cost.HourOfSweeps)
 	if err != nil {
 		return fmt.Errorf("an idle hour: %w", err)
 	}

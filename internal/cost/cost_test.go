@@ -54,17 +54,17 @@ func TestAWorkloadIsCounted(t *testing.T) {
 	require.Greater(t, u.Egress.Bytes, int64(30*1000))
 	require.Greater(t, u.Storage.Bytes, 30*300.0)
 
-	hour, err := MeasureIdle(t.Context(), o)
+	idle, err := MeasureIdle(t.Context(), o, 3)
 	require.NoError(t, err)
-	require.Equal(t, idleSweeps, hour.Function[nameSweeper].Count)
-	require.Empty(t, hour.EMF, "a metric that gets values in an idle hour is billed for the whole month")
+	require.Equal(t, 3, idle.Function[nameSweeper].Count)
+	require.Empty(t, idle.EMF, "a metric that gets values in an idle hour is billed for the whole month")
 	budgets, err := LoadBudgets()
 	require.NoError(t, err)
 	r := &Report{}
 	for _, b := range budgets.Idle {
 		set, err := template.With(b.Parameters)
 		require.NoError(t, err)
-		bill, err := set.Idle(o.Prices, hour)
+		bill, err := set.Idle(o.Prices, idle)
 		require.NoError(t, err)
 		for i, l := range bill {
 			if l.Name == "Sweeper: Lambda" { // how long it takes is the machine's, and may be anything under the tests

@@ -7,9 +7,9 @@ import (
 // hoursPerMonth is AWS's month.
 const hoursPerMonth = 730
 
-// Idle is what a stack costs in a month in which nothing happens. hour is what
-// its hour uses.
-func (t *Template) Idle(p *Prices, hour *Usage) (Bill, error) {
+// Idle is what a stack costs in a month in which nothing happens. measured is
+// what MeasureIdle has measured.
+func (t *Template) Idle(p *Prices, measured *Usage) (Bill, error) {
 	var b Bill
 	add := func(name string, dollars float64) { b = append(b, Line{name, dollars, Requests}) }
 
@@ -52,27 +52,28 @@ func (t *Template) Idle(p *Prices, hour *Usage) (Bill, error) {
 	if err != nil {
 		return nil, err
 	}
-	sweeps := hour.Function[nameSweeper]
-	add("Sweeper: Lambda", hoursPerMonth*(float64(sweeps.Count)*p.Prices.Lambda/1e6+p.gigabyteSeconds(sweeps, memory[nameSweeper])*p.Prices.LambdaGBSecond))
+	sweeps := measured.Function[nameSweeper]
+	times := hoursPerMonth * HourOfSweeps / float64(sweeps.Count) // of what was measured
+	add("Sweeper: Lambda", times*(float64(sweeps.Count)*p.Prices.Lambda/1e6+p.gigabyteSeconds(sweeps, memory[nameSweeper])*p.Prices.LambdaGBSecond))
 	sqs, writes := 0.0, 0.0
-	for name, n := range hour.SQS {
+	for name, n := range measured.SQS {
 		if !strings.HasSuffix(name, "by the mapping") { // counted above
 			sqs += n
 		}
 	}
-	for _, n := range hour.Writes {
+	for _, n := range measured.Writes {
 		writes += n
 	}
-	add("Sweeper: SQS", hoursPerMonth*sqs/1e6*p.Prices.SQS)
-	add("Sweeper: DynamoDB", hoursPerMonth*(hour.Reads*p.Prices.DynamoDBRead+writes*p.Prices.DynamoDBWrite)/1e6)
+	add("Sweeper: SQS", times*sqs/1e6*p.Prices.SQS)
+	add("Sweeper: DynamoDB", times*(measured.Reads*p.Prices.DynamoDBRead+writes*p.Prices.DynamoDBWrite)/1e6)
 	bytes := 0.0
-	for _, n := range hour.LogBytes {
+	for _, n := range measured.LogBytes {
 		bytes += float64(n)
 	}
 	if logging.Platform {
 		bytes += float64(sweeps.Count * (p.Assumed.PlatformBytes + p.Assumed.PlatformLines*p.Assumed.LogOverhead))
 	}
-	add("Sweeper: logs", hoursPerMonth*bytes/1e9*p.Prices.LogsGB)
-	add("Metrics that get values all the time", float64(len(hour.EMF))*p.Prices.Metric)
+	add("Sweeper: logs", times*bytes/1e9*p.Prices.LogsGB)
+	add("Metrics that get values all the time", float64(len(measured.EMF))*p.Prices.Metric)
 	return b, nil
 }

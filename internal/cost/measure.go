@@ -163,12 +163,13 @@ func (s *stack) rest(ctx context.Context) error {
 	}
 }
 
-// idleSweeps is how often the sweeper is invoked in an hour.
-const idleSweeps = 60
+// HourOfSweeps is how often the sweeper is invoked in an hour.
+const HourOfSweeps = 60
 
-// MeasureIdle is what an hour uses in which nothing is posted, without what the
-// event source mapping asks of the queue.
-func MeasureIdle(ctx context.Context, o Options) (u *Usage, err error) {
+// MeasureIdle is what so many sweeps use that find nothing, which is all that
+// happens while nothing is posted, but for what the event source mapping asks of
+// the queue.
+func MeasureIdle(ctx context.Context, o Options, sweeps int) (u *Usage, err error) {
 	s, err := start(ctx, o.Prices, o.Memory, o.Functions, 0)
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
@@ -182,7 +183,7 @@ func MeasureIdle(ctx context.Context, o Options) (u *Usage, err error) {
 		return nil, err
 	}
 	s.meter.take()
-	for range idleSweeps {
+	for range sweeps {
 		if _, err := s.invoke(ctx, nameSweeper, []byte(`{}`)); err != nil {
 			return nil, err
 		}

@@ -36,8 +36,7 @@ const (
 
 func functionNames() []string { return []string{nameAPI, nameDeliver, nameSweeper} }
 
-// Build builds the functions into dir, for this
-// machine's processor.
+// Build builds the functions into dir, for this machine's processor.
 func Build(ctx context.Context, dir string) error {
 	for _, name := range functionNames() {
 		build := exec.CommandContext(ctx, "go", "build", "-tags", "lambda.norpc", "-o", filepath.Join(dir, name, "bootstrap"), "posthorn/functions/"+name)
