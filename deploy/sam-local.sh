@@ -65,6 +65,7 @@ grep -q AWS_ENDPOINT_URL build/sam-local/template.yaml || fail "the built templa
 # start_posthorn starts `posthorn local` and finds out where it is. More
 # arguments are variables.
 start_posthorn() {
+	: >"$work/banner" # not that of an earlier start
 	env "$@" POSTHORN_ALLOWED_HOSTS=host.docker.internal bin/posthorn local --port "${api_port:-0}" --aws-host "$listen" --aws-port "${aws_port:-0}" \
 		--data "$work/data" >"$work/log" 2>"$work/banner" &
 	posthorn=$!
