@@ -88,6 +88,7 @@ func TestOneProcessSweepsEveryInterval(t *testing.T) {
 		defer stop()
 		go func() { _ = schedule.Schedule{Name: "sweep", Interval: time.Minute, Function: s.run}.Run(ctx) }()
 		time.Sleep(time.Hour + time.Second)
+		synctest.Wait()
 		require.Equal(t, 60, sweeps)
 	})
 }
