@@ -142,9 +142,10 @@ func zipped(plain []byte) []byte {
 	if err != nil {
 		panic(err) // the level is one
 	}
-	// A buffer takes everything.
-	_, _ = z.Write(plain)
-	_ = z.Close()
+	_, err = z.Write(plain)
+	if err = errors.Join(err, z.Close()); err != nil {
+		panic(err) // a buffer takes everything
+	}
 	return b.Bytes()
 }
 
