@@ -250,10 +250,10 @@ func TestAnEventThatOutlivesTheRowsOfItsDeliveriesIsNotSentAgain(t *testing.T) {
 		others  time.Duration // how long events are kept that nothing keeps; 0: there is none
 		want    int
 	}{
-		"held, young":                              {2 * time.Hour, 0, 30 * day, 1},
-		"held, old":                                {31 * day, 0, 30 * day, 0},
-		"a dead letter, old":                       {31 * day, 3 * day, 30 * day, 0},
-		"held, kept for a shorter time":            {8 * day, 0, 7 * day, 0},
+		"held, young":                   {2 * time.Hour, 0, 30 * day, 1},
+		"held, old":                     {31 * day, 0, 30 * day, 0},
+		"a dead letter, old":            {31 * day, 3 * day, 30 * day, 0},
+		"held, kept for a shorter time": {8 * day, 0, 7 * day, 0},
 		"held, kept for a shorter time, but young": {6 * day, 0, 7 * day, 1},
 		"held, nothing else to go by":              {8 * day, 0, 0, 1},
 	} {
