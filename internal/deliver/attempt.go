@@ -15,8 +15,8 @@ import (
 )
 
 // attempt posts, records, and settles. It calls free once the post has ended.
-func (b *batch) attempt(ctx context.Context, j *job, body []byte, trace string, open opened, free func()) (done bool) {
-	a, result, made := b.post(ctx, j, body, trace, open, free)
+func (b *batch) attempt(ctx context.Context, j *job, with material, free func()) (done bool) {
+	a, result, made := b.post(ctx, j, with, free)
 	if !made {
 		return b.deferral(ctx, j)
 	}
@@ -51,7 +51,7 @@ func (b *batch) attempt(ctx context.Context, j *job, body []byte, trace string, 
 
 // post makes the request of an attempt, unless the invocation could end before
 // it does, and calls free, whatever happens.
-func (b *batch) post(ctx context.Context, j *job, body []byte, trace string, open opened, free func()) (a hook.Attempt, result post.Result, made bool) {
+func (b *batch) post(ctx context.Context, j *job, with material, free func()) (a hook.Attempt, result post.Result, made bool) {
 	defer free()
 	if b.tooLate(ctx, j.endpoint.Timeout) {
 		return hook.Attempt{}, post.Result{}, false
@@ -63,8 +63,8 @@ func (b *batch) post(ctx context.Context, j *job, body []byte, trace string, ope
 	}
 	result = b.Poster.Post(ctx, post.Request{
 		URL:     j.endpoint.URL,
-		Header:  b.header(j, open, trace, a.At, number, body),
-		Body:    body,
+		Header:  b.header(j, with, a.At, number),
+		Body:    with.body,
 		Timeout: j.endpoint.Timeout,
 	})
 	a.Duration, a.Outcome, a.StatusCode = result.Duration, result.Outcome, result.StatusCode
@@ -115,18 +115,18 @@ func (d *Deliverer) plan(j *job, answer post.Result) Plan {
 
 // header is what is sent along with a body. What is Posthorn's own wins over
 // what the endpoint's owner has set.
-func (d *Deliverer) header(j *job, open opened, trace string, at time.Time, number int, body []byte) http.Header {
-	h := open.headers
+func (d *Deliverer) header(j *job, with material, at time.Time, number int) http.Header {
+	h := with.headers
 	h["Content-Type"] = []string{"application/json"}
 	h["User-Agent"] = []string{d.UserAgent}
 	h["X-Webhook-Event"] = []string{j.message.EventType}
 	h["X-Webhook-Delivery"] = []string{j.message.ID()}
 	h["X-Webhook-Attempt"] = []string{strconv.Itoa(number)}
 	h["X-Webhook-Timestamp"] = []string{strconv.FormatInt(at.Unix(), 10)}
-	if trace != "" {
-		h["Traceparent"] = []string{trace}
+	if with.trace != "" {
+		h["Traceparent"] = []string{with.trace}
 	}
-	d.Sign(h, open.secrets, j.message.EventID, at, body)
+	d.Sign(h, with.secrets, j.message.EventID, at, with.body)
 	return h
 }
 

@@ -226,7 +226,7 @@ func (b *batch) handle(ctx context.Context, j *job) (done bool) {
 		b.Meter.Throttled(hook.ThrottleConcurrency)
 		return b.putOff(ctx, j, later)
 	}
-	return b.attempt(ctx, j, body, trace, open, free)
+	return b.attempt(ctx, j, material{body, trace, open}, free)
 }
 
 // returnTime is what is kept back of an invocation's time to answer: one that

@@ -8,6 +8,13 @@ import (
 	"posthorn/internal/hook"
 )
 
+// material is what a request is made of.
+type material struct {
+	body  []byte
+	trace string // the producer's traceparent; empty: none
+	opened
+}
+
 // body is what is sent, and the producer's traceparent: out of the message, or
 // out of its event where the message does not carry it.
 func (d *Deliverer) body(ctx context.Context, j *job) (body []byte, trace string, err error) {
