@@ -68,6 +68,11 @@ ROWS ?= 2000
 BENCH ?= .
 ARGS ?=
 
+# The benchmarks of single steps of the path, of which bench/steps.txt has the figures.
+STEPS := Headers Match MatchAgain EncodeMessage DecodeMessage EncodeDelivery DecodeDelivery DeliverBatchOfTen
+STEP_PACKAGES := ./internal/sign ./internal/ingest ./internal/hook ./internal/dynamo ./internal/wire
+MEASURE_STEPS := $(GO) test -run '^$$' -bench '^Benchmark($(subst $(space),|,$(STEPS)))$$' -benchtime 0.3s -count 8 $(STEP_PACKAGES)
+
 ##@ Every day
 
 .PHONY: help
@@ -212,6 +217,16 @@ localstack-down: ## Stop it, and forget what it had
 .PHONY: bench
 bench: ## Run the benchmarks; BENCH=Path picks some
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: bench-compare
+bench-compare: ## Measure the steps of the path, a minute, and compare them with bench/steps.txt, which has those of before
+	@mkdir -p build && $(MEASURE_STEPS) >build/steps.txt || { cat build/steps.txt; exit 1; }
+	@$(TOOL) benchstat kept=bench/steps.txt now=build/steps.txt
+
+.PHONY: bench-keep
+bench-keep: ## Measure them, and keep the figures in bench/steps.txt for the next comparison
+	@mkdir -p build && $(MEASURE_STEPS) >build/steps.txt || { cat build/steps.txt; exit 1; }
+	@cp build/steps.txt bench/steps.txt && $(TOOL) benchstat bench/steps.txt
 
 .PHONY: bench-replicas
 bench-replicas: ## Measure what 1, 2 and 4 replicas of posthorn serve deliver a second to slow receivers

@@ -205,7 +205,7 @@ func (c *showDelivery) Run() error {
 		if err := api.Call(ctx, http.MethodGet, "/api/v1/deliveries/"+url.PathEscape(c.ID), nil, nil, &d); err != nil {
 			return err
 		}
-		if err := c.showOne(os.Stdout, d, "id", "status", "waiting_for", "event_id", "event_type", "endpoint_id", "attempts", "next_attempt_at", "created_at", "completed_at"); err != nil || c.JSON {
+		if err := c.showOne(os.Stdout, d, "id", "status", "waiting_for", "event_id", "event_type", "endpoint_id", "attempts", "next_attempt_at", "created_at", "completed_at", "traceparent"); err != nil || c.JSON {
 			return err
 		}
 		logged, ok := d["attempt_log"].([]any)

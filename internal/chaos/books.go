@@ -32,7 +32,7 @@ func (r *run) books(ctx context.Context) Result {
 	if err != nil {
 		l.note("what is on record cannot be read: %v", err)
 	}
-	result := Result{Options: r.o, Took: time.Since(r.began), Events: len(l.accepted), Posts: l.posts, Replays: r.operator.replays}
+	result := Result{Options: r.o, Took: time.Since(r.began), Events: len(l.accepted), Posts: l.posts, Replays: r.operator.replays, LogLines: int(r.secrecy.lines.Load())}
 	l.balanceEvents(&result, rows)
 	l.balanceDeliveries(&result, rows, entries)
 	r.tally.into(&result)

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -31,10 +32,29 @@ func TestNothingIsLostWhenEverythingBreaks(t *testing.T) {
 	require.Zero(t, result.Lost)
 	require.Equal(t, o.Events, result.Events)
 	require.Equal(t, result.Owed, result.Delivered+result.Dead, text.String())
+	require.Greater(t, result.LogLines, result.Events, "nobody logged")
 	for _, what := range []string{
 		"AWS calls throttled", "AWS calls failed", "AWS answers lost", "AWS calls that failed with all retries", "AWS calls slow", "environments killed", "batches delivered twice", "secrets rotated", "replays of all dead letters",
 	} {
 		require.NotEmpty(t, result.Injected[what], "%s: it did not happen\n%s", what, text.String())
+	}
+}
+
+func TestALineThatShowsWhatItMustNotIsWrong(t *testing.T) {
+	t.Parallel()
+	key := strings.Repeat("5e", 32)
+	for line, shows := range map[string]bool{
+		`{"msg":"attempt","delivery_id":"dlv_one","status":"delivered"}` + "\n":                                                                false,
+		`{"msg":"attempt","error":"Post \"http://127.0.0.1:80/e/1?token=planted-query-of-1\": EOF"}` + "\n":                                    true,
+		"goroutine 1 [running]:\nsign(\"planted-secret-of-3\")\n":                                                                              true,
+		`{"msg":"event accepted","payload":{"n":1,"text":"planted planted "}}` + "\n":                                                          true,
+		`{"msg":"request","headers":{"Authorization":"Bearer ph_01JCXZ5T5V8Q0R9A1B2C3D4E5F_` + key + `"}}` + "\n":                              true,
+		`{"msg":"API key created","key_id":"01JCXZ5T5V8Q0R9A1B2C3D4E5F"}` + "\n" + `{"msg":"attempt","response_body":"planted answer"}` + "\n": true,
+	} {
+		s := &secrecy{ledger: newLedger(), key: []byte(key)}
+		s.read("somebody", []byte(line))
+		require.Equal(t, shows, len(s.ledger.wrong) > 0, line)
+		require.EqualValues(t, strings.Count(line, "\n"), s.lines.Load())
 	}
 }
 

@@ -11,6 +11,9 @@
 //	receiver.go   endpoints that fail, hang, reset connections, answer late, ask for patience, or are gone
 //	operator.go   endpoints that are paused and resumed, secrets that are rotated, dead letters that are replayed
 //
+// secrecy.go reads every line that is logged meanwhile, at debug level, for the
+// secrets, keys, queries and payloads that no log may show.
+//
 // producer.go posts events as producers do, again and again until they are
 // accepted. ledger.go notes what they were told and what arrived; books.go
 // compares the two, in the end, with what the API says. run.go is the order of

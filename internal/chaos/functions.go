@@ -57,7 +57,7 @@ type functions struct {
 
 // startFunctions returns the functions with that environment. Nothing runs
 // before it is invoked.
-func startFunctions(o Options, env []string, t *tally, l *ledger) (*functions, error) {
+func startFunctions(o Options, env []string, t *tally, l *ledger, secret *secrecy) (*functions, error) {
 	f := &functions{dice: dice(o.Seed), faults: o.Faults, tally: t, ledger: l}
 	for _, one := range []struct {
 		name   string
@@ -75,14 +75,18 @@ func startFunctions(o Options, env []string, t *tally, l *ledger) (*functions, e
 			// A function logs to its standard output. On the other is what it says
 			// when it cannot start, or panics.
 			Stderr: lines(func(line []byte) {
+				secret.read(one.name, line)
 				if unexpected(line) {
 					l.wrongf("the %s function says: %.300s", one.name, bytes.TrimSpace(line))
 				}
 			}),
 		}
-		if one.output != nil {
-			options.Stdout = lines(one.output)
-		}
+		options.Stdout = lines(func(line []byte) {
+			secret.read(one.name, line)
+			if one.output != nil {
+				one.output(line)
+			}
+		})
 		if o.Skew > 0 {
 			options.EnvOf = func(n int) []string {
 				off := time.Duration((2*f.dice.roll("skew "+one.name, n) - 1) * float64(o.Skew))

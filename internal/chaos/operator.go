@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -28,11 +27,11 @@ type operator struct {
 // again.
 func (p *operator) register(ctx context.Context) error {
 	for n := range p.o.Endpoints {
-		secret := fmt.Sprintf("secret-of-%d", n)
+		secret := fmt.Sprintf("%s-secret-of-%d", planted, n)
 		p.receiver.accept(n, secret)
 		fields := map[string]any{
 			"url": p.receiver.url(n), "events": filters(n, p.o.Endpoints), "secret": secret, "max_retries": maxRetries, "timeout": endpointTimeout,
-			"description": characterOf(n).name, "headers": map[string]string{"X-Endpoint": strconv.Itoa(n)},
+			"description": characterOf(n).name, "headers": map[string]string{"X-Endpoint": fmt.Sprintf("%s-header-of-%d", planted, n)},
 		}
 		if rate := characterOf(n).rateLimit; rate > 0 {
 			fields["rate_limit"] = rate
@@ -188,7 +187,7 @@ func (p *operator) resumeAll(ctx context.Context) (n int, err error) {
 // rotate gives an endpoint another secret. The receiver takes both from before
 // it is asked for: who gets no answer does not know which one signs.
 func (p *operator) rotate(ctx context.Context, endpoint, n int) error {
-	secret := fmt.Sprintf("secret-of-%d-%d", endpoint, n)
+	secret := fmt.Sprintf("%s-secret-of-%d-%d", planted, endpoint, n)
 	p.receiver.accept(endpoint, secret)
 	body := fmt.Appendf(nil, `{"secret":%q}`, secret)
 	// Each try of which the answer was lost has rotated it: five secrets sign at

@@ -64,7 +64,7 @@ func (p plan) payload(n int) string {
 	if p.dice.roll("large", n) < 0.01 {
 		size = 40_000 // too large for its messages
 	}
-	return fmt.Sprintf(`{"n":%d,"text":%q}`, n, strings.Repeat("chaos ", size/6))
+	return fmt.Sprintf(`{"n":%d,"text":%q}`, n, strings.Repeat(planted+" ", size/(len(planted)+1)))
 }
 
 // keyed says whether an event has an idempotency key.
@@ -76,6 +76,7 @@ func (p plan) key(n int) string { return fmt.Sprintf("chaos-%d-%d", p.dice, n) }
 // client calls the API, as those do who try again.
 type client struct {
 	url    string
+	key    string // of an admin
 	http   *http.Client
 	tally  *tally
 	ledger *ledger
@@ -122,6 +123,7 @@ func (c *client) once(ctx context.Context, method, path string, body []byte, hea
 	if err != nil {
 		return answer{}, 0, err
 	}
+	req.Header.Set("Authorization", "Bearer "+c.key)
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}

@@ -105,7 +105,7 @@ func (r *receiver) port() int { return r.listener.Addr().(*net.TCPAddr).Port }
 
 // url is where an endpoint is.
 func (r *receiver) url(endpoint int) string {
-	return fmt.Sprintf("http://127.0.0.1:%d/e/%d", r.port(), endpoint)
+	return fmt.Sprintf("http://127.0.0.1:%d/e/%d?token=%s-query-of-%d", r.port(), endpoint, planted, endpoint)
 }
 
 func (r *receiver) close() error {
@@ -257,6 +257,9 @@ func (r *receiver) answer(w http.ResponseWriter, req *http.Request, how behaviou
 		w.WriteHeader(http.StatusOK)
 	case failing:
 		w.WriteHeader([]int{http.StatusInternalServerError, http.StatusServiceUnavailable}[r.dice.pick(2, "failure", numbers...)])
+		if _, err := io.WriteString(w, planted+" answer"); err != nil {
+			return // the post was given up
+		}
 	case busy:
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusTooManyRequests)

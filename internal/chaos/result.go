@@ -28,6 +28,8 @@ type Result struct {
 	TooMany               int // deliveries with more attempts on record than are allowed
 	Replays               int // of all dead letters
 
+	LogLines int // of the functions and the account, each read for what it must not show
+
 	Injected map[string]map[string]int // what was done, by what and to whom
 
 	Wrong     []string // why the books do not balance
@@ -59,7 +61,8 @@ func (r Result) WriteText(w io.Writer) error {
 	fmt.Fprintf(&b, "  %-28s %8d\n", "attempts on no record", r.Uncounted)
 	fmt.Fprintf(&b, "  %-28s %8d\n", "  their environment died", r.UncountedDied)
 	fmt.Fprintf(&b, "  %-28s %8d\n", "  could not be recorded", r.UncountedRefused)
-	fmt.Fprintf(&b, "  %-28s %8d\n\n", "  it had ended meanwhile", r.UncountedOvertaken)
+	fmt.Fprintf(&b, "  %-28s %8d\n", "  it had ended meanwhile", r.UncountedOvertaken)
+	fmt.Fprintf(&b, "  %-28s %8d\n\n", "lines of logs, read", r.LogLines)
 	b.WriteString("what was done to it\n")
 	for _, what := range slices.Sorted(maps.Keys(r.Injected)) {
 		total := 0

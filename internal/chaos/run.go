@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,10 @@ import (
 	"time"
 
 	"posthorn/internal/config"
+	"posthorn/internal/dynamo"
+	"posthorn/internal/hook"
+	"posthorn/internal/httpapi"
+	"posthorn/internal/id"
 	"posthorn/internal/localaws"
 	"posthorn/internal/localaws/gateway"
 	"posthorn/internal/localaws/inproc"
@@ -29,6 +34,7 @@ type run struct {
 	began    time.Time
 	tally    *tally
 	ledger   *ledger
+	secrecy  *secrecy
 	services *localaws.Services
 	faults   *awsFaults
 	receiver *receiver
@@ -51,6 +57,7 @@ func Run(ctx context.Context, o Options) (result Result, err error) {
 		return Result{}, err
 	}
 	r := &run{o: o, began: time.Now(), tally: newTally(), ledger: newLedger()}
+	r.secrecy = &secrecy{ledger: r.ledger}
 	defer func() { err = errors.Join(err, r.close()) }()
 	within, cancel := context.WithTimeout(ctx, o.Longest)
 	defer cancel()
@@ -130,6 +137,10 @@ func (r *run) start(ctx context.Context) (err error) {
 	if err != nil {
 		return errors.Join(err, api.Close(), aws.Close())
 	}
+	apiKey, err := r.makeAPIKey(ctx, dynamo.New(wire.Local(straight, awsURL), cfg.Table, dynamo.Options{}))
+	if err != nil {
+		return errors.Join(err, api.Close(), aws.Close())
+	}
 	r.faults = newAWSFaults(r.o, r.tally)
 	names := permit.Names{Table: cfg.Table, Queue: cfg.Queue.Main, DeadLetterQueue: cfg.Queue.DeadLetters}
 	r.aws = &http.Server{Handler: r.faults.service(asAllowed(r.o.Policies, names, r.services)), ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
@@ -145,10 +156,10 @@ func (r *run) start(ctx context.Context) (err error) {
 	r.fn, err = startFunctions(r.o, []string{
 		"AWS_ENDPOINT_URL=" + awsURL, "AWS_SECRET_ACCESS_KEY=chaos",
 		"POSTHORN_TABLE=" + cfg.Table, "POSTHORN_QUEUE_URL=" + awsURL + "/000000000000/" + r.queue, "POSTHORN_DLQ_URL=" + awsURL + "/000000000000/" + r.dead,
-		"POSTHORN_KMS_KEY_ID=" + key, "POSTHORN_AUTH=off", "POSTHORN_ALLOW_HTTP=true", "POSTHORN_ALLOW_PRIVATE=true",
+		"POSTHORN_KMS_KEY_ID=" + key, "POSTHORN_ALLOW_HTTP=true", "POSTHORN_ALLOW_PRIVATE=true",
 		fmt.Sprintf("POSTHORN_ALLOW_PORTS=%d", r.receiver.port()), "POSTHORN_CONFIG_DIR=" + settings,
-		"RETRY_INITIAL_DELAY=0.2", "RETRY_MAX_DELAY=1", "LOG_LEVEL=info",
-	}, r.tally, r.ledger)
+		"RETRY_INITIAL_DELAY=0.2", "RETRY_MAX_DELAY=1", "LOG_LEVEL=debug",
+	}, r.tally, r.ledger, r.secrecy)
 	if err != nil {
 		return errors.Join(err, api.Close())
 	}
@@ -157,7 +168,7 @@ func (r *run) start(ctx context.Context) (err error) {
 	r.serving.Go(func() {
 		err := localaws.Run(running, localaws.Options{
 			Services: r.services, Queue: r.queue, BatchSize: cfg.Queue.BatchSize, Workers: r.o.Environments * cfg.Queue.BatchSize, SweepInterval: 2 * time.Second, API: api,
-			Log: slog.New(slog.DiscardHandler),
+			Log: slog.New(slog.NewJSONHandler(lines(func(line []byte) { r.secrecy.read("the account", line) }), &slog.HandlerOptions{Level: slog.LevelDebug})),
 			Functions: localaws.Functions{
 				API: gateway.Raw(r.fn.api.Invoke), Deliver: poller.Raw(r.fn.batch),
 				Sweep: func(ctx context.Context) error {
@@ -171,10 +182,25 @@ func (r *run) start(ctx context.Context) (err error) {
 		}
 	})
 	r.operator = &operator{
-		client: &client{url: "http://" + api.Addr().String(), http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * r.o.Producers}}, tally: r.tally, ledger: r.ledger},
+		client: &client{url: "http://" + api.Addr().String(), key: apiKey, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * r.o.Producers}}, tally: r.tally, ledger: r.ledger},
 		o:      r.o, dice: dice(r.o.Seed), receiver: r.receiver,
 	}
 	return nil
+}
+
+// makeAPIKey makes an admin's key, as an operator does, and returns its text.
+func (r *run) makeAPIKey(ctx context.Context, table *dynamo.Table) (string, error) {
+	keyID := id.NewSource().New("", time.Now())
+	k := &hook.APIKey{ID: keyID, Tenant: httpapi.DefaultTenant, Role: hook.RoleAdmin, CreatedAt: hook.IDTime(keyID)}
+	text, err := k.NewSecret(rand.Reader)
+	if err == nil {
+		err = table.CreateAPIKey(ctx, k)
+	}
+	if err != nil {
+		return "", fmt.Errorf("make an API key: %w", err)
+	}
+	r.secrecy.key = []byte(text[strings.LastIndexByte(text, '_')+1:])
+	return text, nil
 }
 
 // makeKey makes a KMS key and returns its ARN.

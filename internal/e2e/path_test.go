@@ -84,7 +84,7 @@ func TestATraceparentIsCarriedOn(t *testing.T) {
 		post("wide.now")
 		s.until(delivery, "held")
 		s.act("POST", "/api/v1/webhooks/"+one+"/resume", nil, http.StatusAccepted)
-		s.until(delivery, "delivered")
+		require.Equal(t, trace, s.until(delivery, "delivered")["traceparent"])
 		s.act("POST", "/api/v1/deliveries/"+delivery+"/retry", nil, http.StatusAccepted)
 		s.eventually("them all", func() bool { return len(s.receiver.received(t)) == 112 })
 		for _, r := range s.receiver.received(t) {

@@ -25,8 +25,8 @@ type Deliveries interface {
 // maxAttemptLog is how many attempts a delivery's answer shows: the newest.
 const maxAttemptLog = 20
 
-// deliveryAnswer is a delivery as callers see it. The log is in the answer to
-// its id alone, not in lists.
+// deliveryAnswer is a delivery as callers see it. The log and the traceparent are
+// in the answer to its id alone, not in lists.
 type deliveryAnswer struct {
 	ID            string           `json:"id"`
 	EventID       string           `json:"event_id"`
@@ -37,6 +37,7 @@ type deliveryAnswer struct {
 	Attempts      int              `json:"attempts"`
 	NextAttemptAt moment           `json:"next_attempt_at"`
 	AttemptLog    *[]attemptAnswer `json:"attempt_log,omitempty"`
+	Traceparent   *text            `json:"traceparent,omitempty"`
 	CreatedAt     moment           `json:"created_at"`
 	CompletedAt   moment           `json:"completed_at"`
 }
@@ -123,7 +124,7 @@ func (a *API) getDelivery(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return named(err, "delivery")
 	}
-	d, err := a.delivery(r.Context(), ref)
+	d, event, err := a.delivery(r.Context(), ref)
 	if err != nil {
 		return named(err, "delivery")
 	}
@@ -132,7 +133,10 @@ func (a *API) getDelivery(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	shown := a.answerDelivery(d)
-	shown.AttemptLog = &log
+	shown.AttemptLog, shown.Traceparent = &log, new(text)
+	if event != nil {
+		*shown.Traceparent = text(event.Trace)
+	}
 	if shown.WaitingFor, err = a.waitingFor(r.Context(), d); err != nil {
 		return err
 	}
@@ -156,28 +160,31 @@ func (a *API) retryDelivery(w http.ResponseWriter, r *http.Request) error {
 	}{ref.ID()})
 }
 
-// delivery returns the record of a delivery, or, without one, what its event
-// says: that it waits in the queue.
-func (a *API) delivery(ctx context.Context, ref hook.Ref) (*hook.Delivery, error) {
+// delivery returns the record of a delivery and its event, which is nil where it
+// is no longer stored. Without a record it is what the event says: that it waits
+// in the queue.
+func (a *API) delivery(ctx context.Context, ref hook.Ref) (*hook.Delivery, *hook.Event, error) {
 	rows, err := a.o.Deliveries.Deliveries(ctx, []hook.Ref{ref})
 	if err != nil {
-		return nil, err
-	}
-	if rows[0] != nil {
-		return rows[0], nil
+		return nil, nil, err
 	}
 	e, err := a.o.Events.Event(ctx, ref.Tenant, ref.EventID)
-	if err != nil {
-		return nil, err
+	switch d := rows[0]; {
+	case d != nil && errors.Is(err, hook.ErrNotFound):
+		return d, nil, nil
+	case err != nil:
+		return nil, nil, err
+	case d != nil:
+		return d, e, nil
 	}
 	recipients, err := a.o.Events.Recipients(ctx, e)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if !slices.Contains(recipients, ref.EndpointID) {
-		return nil, notFound("delivery")
+		return nil, nil, notFound("delivery")
 	}
-	return queued(e, ref.EndpointID), nil
+	return queued(e, ref.EndpointID), e, nil
 }
 
 // attemptLog returns the newest attempts, in the order in which they were made.

@@ -26,7 +26,7 @@ func TestDeliveryWithoutARecordIsQueued(t *testing.T) {
 	ref := w.pending(t)
 	require.Equal(t, map[string]any{
 		"id": ref.ID(), "event_id": ref.EventID, "endpoint_id": ref.EndpointID, "event_type": "a", "status": "queued", "waiting_for": nil,
-		"attempts": 0.0, "next_attempt_at": nil, "attempt_log": []any{}, "created_at": "2026-03-04T05:06:07.891Z", "completed_at": nil,
+		"attempts": 0.0, "next_attempt_at": nil, "attempt_log": []any{}, "traceparent": nil, "created_at": "2026-03-04T05:06:07.891Z", "completed_at": nil,
 	}, requireJSON(t, w.do("GET", "/api/v1/deliveries/"+ref.ID(), ""), http.StatusOK))
 }
 
@@ -42,7 +42,7 @@ func TestDeliveryThatIsRetried(t *testing.T) {
 	v := requireJSON(t, w.do("GET", "/api/v1/deliveries/"+ref.ID(), ""), http.StatusOK)
 	require.Equal(t, map[string]any{
 		"id": ref.ID(), "event_id": ref.EventID, "endpoint_id": ref.EndpointID, "event_type": "a", "status": "retrying", "waiting_for": "backoff",
-		"attempts": 2.0, "next_attempt_at": "2026-03-04T05:06:09.891Z", "created_at": "2026-03-04T05:06:07.891Z", "completed_at": nil,
+		"attempts": 2.0, "next_attempt_at": "2026-03-04T05:06:09.891Z", "traceparent": nil, "created_at": "2026-03-04T05:06:07.891Z", "completed_at": nil,
 		"attempt_log": []any{
 			map[string]any{"number": 1.0, "at": "2026-03-04T05:06:08.891Z", "duration_ms": 1.5, "status_code": 503.0, "error": "HTTP 503: Service Unavailable", "response_body": "<no>"},
 			map[string]any{"number": 2.0, "at": "2026-03-04T05:06:09.891Z", "duration_ms": 30000.0, "status_code": nil, "error": "timeout after 30s", "response_body": nil},
@@ -73,6 +73,28 @@ func TestDeliveryThatEnded(t *testing.T) {
 		require.Equal(t, "", v["attempt_log"].([]any)[0].(map[string]any)["response_body"], "an answer came, and it was empty")
 		require.Zero(t, w.calls["attempts"], "one attempt is in the record")
 	}
+}
+
+func TestDeliveryShowsTheTraceparentOfItsEvent(t *testing.T) {
+	t.Parallel()
+	const trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	w := newWorld()
+	endpoint := w.register(t, anyEndpoint)
+	e := requireJSON(t, w.do("POST", "/api/v1/events", `{"event_type":"a","payload":{}}`, "Traceparent", trace), http.StatusAccepted)
+	ref := hook.Ref{Tenant: DefaultTenant, EventID: e["id"].(string), EndpointID: endpoint}
+	show := func() map[string]any {
+		return requireJSON(t, w.do("GET", "/api/v1/deliveries/"+ref.ID(), ""), http.StatusOK)
+	}
+	require.Equal(t, trace, show()["traceparent"], "queued")
+	w.rows[ref] = &hook.Delivery{Ref: ref, EventType: "a", Status: hook.Delivered, Attempts: 1, CreatedAt: start, First: hook.Attempt{Number: 1, At: start}}
+	require.Equal(t, trace, show()["traceparent"], "on record")
+	items, _ := requireData(t, w.do("GET", "/api/v1/deliveries?endpoint_id="+endpoint, ""))
+	require.NotContains(t, items[0], "traceparent")
+	w.faults["event"] = failed
+	requireProblem(t, w.do("GET", "/api/v1/deliveries/"+ref.ID(), ""), 503, "unavailable", "")
+	delete(w.faults, "event")
+	delete(w.events, ref.EventID)
+	require.Nil(t, show()["traceparent"], "the event is no longer stored")
 }
 
 func TestAttemptLogHoldsTheNewestTwentyInOrder(t *testing.T) {

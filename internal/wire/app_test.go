@@ -17,7 +17,7 @@ import (
 )
 
 // provisioned is the configuration and a client of services in the process.
-func provisioned(t *testing.T) (*config.Config, *http.Client) {
+func provisioned(t testing.TB) (*config.Config, *http.Client) {
 	t.Helper()
 	services, err := localaws.Open("")
 	require.NoError(t, err)

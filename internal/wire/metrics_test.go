@@ -18,7 +18,7 @@ import (
 )
 
 // environments are n processes on the same services.
-func environments(t *testing.T, n int, cfg *config.Config, client *http.Client) []*App {
+func environments(t testing.TB, n int, cfg *config.Config, client *http.Client) []*App {
 	t.Helper()
 	cfg.Seal.Key = make([]byte, 32)
 	apps := make([]*App, n)

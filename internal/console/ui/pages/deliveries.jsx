@@ -83,6 +83,7 @@ export function Delivery({ id }) {
       ['Made', <Time at={d.created_at} />],
       ['Ended', d.completed_at ? <Time at={d.completed_at} /> : <span class="quiet">not yet</span>],
       ['Id', <Id id={d.id} />],
+      d.traceparent && ['Traceparent', <code>{d.traceparent}</code>],
     ]} />
     <section>
       <h2>Attempts</h2>
