@@ -47,6 +47,8 @@ func main() {
 type commands struct {
 	Run      runCommand      `cmd:"" help:"One run: a closed loop, or with --rate an open one."`
 	Suite    suiteCommand    `cmd:"" help:"Four runs in a row, as one table: a closed loop, open loops at 200 and 1,000 events a second, and a closed loop of 100 events a POST."`
+	Slow     slowCommand     `cmd:"" help:"What an endpoint that answers late does to the others: runs without and with it, in turns."`
+	Waiting  waitingCommand  `cmd:"" help:"What deliveries that wait for a paused endpoint do to the speed: the same run before and after they were made."`
 	Selftest selftestCommand `cmd:"" help:"What generator and receiver reach by themselves on this machine, against a stub that only passes events on: the ceiling of any other figure."`
 }
 
@@ -121,6 +123,37 @@ func (c suiteCommand) options() []load.Options {
 	return append(all, batches)
 }
 
+type slowCommand struct {
+	target
+	Connections int           `short:"c" default:"32" help:"Posts under way at once, at most."`
+	Rate        float64       `default:"200" help:"Events a second; each goes to every endpoint."`
+	Duration    time.Duration `short:"d" default:"10s" help:"Length of each run."`
+	Endpoints   int           `default:"2" help:"Endpoints, of which one answers late."`
+	Slow        time.Duration `default:"100ms" help:"How much later."`
+	Rounds      int           `default:"3" help:"Runs without and with it."`
+}
+
+func (c slowCommand) options() load.Options {
+	o := c.target.options()
+	o.Connections, o.Rate, o.Duration = c.Connections, c.Rate, c.Duration
+	o.Endpoints, o.Misbehaving, o.Behaviour.Slow = c.Endpoints, 1, c.Slow
+	return o
+}
+
+type waitingCommand struct {
+	target
+	Connections int           `short:"c" default:"4" help:"Posts under way at once."`
+	Duration    time.Duration `short:"d" default:"10s" help:"Length of each of the two runs."`
+	Batch       int           `default:"100" placeholder:"N" help:"Events in one POST, 1 to 100."`
+	Deliveries  int           `default:"1000000" help:"How many wait."`
+}
+
+func (c waitingCommand) options() load.Options {
+	o := c.target.options()
+	o.Connections, o.Duration, o.Batch = c.Connections, c.Duration, c.Batch
+	return o
+}
+
 type selftestCommand struct {
 	Connections int           `short:"c" default:"32" help:"Posts under way at once."`
 	Rate        float64       `placeholder:"N" help:"Open loop at this many events a second: the latencies that are this program's own."`
@@ -162,13 +195,17 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	switch chosen.Command() {
 	case "suite":
 		err = p.suite(ctx, c.Suite)
+	case "slow":
+		err = p.slow(ctx, c.Slow)
+	case "waiting":
+		err = p.waiting(ctx, c.Waiting)
 	case "selftest":
 		err = p.selftest(ctx, c.Selftest)
 	default:
 		err = p.run(ctx, c.Run)
 	}
 	switch {
-	case errors.Is(err, errUsage):
+	case errors.Is(err, errUsage), errors.Is(err, load.ErrOptions):
 		return complain(errOut, err, 2)
 	case err != nil:
 		return complain(errOut, err, 1)
@@ -213,6 +250,62 @@ func (p program) suite(ctx context.Context, c suiteCommand) error {
 	if err := p.print(c.JSON, all, func() error { return load.WriteTable(p.out, results) }); err != nil {
 		return err
 	}
+	return verdicts(results...)
+}
+
+func (p program) slow(ctx context.Context, c slowCommand) error {
+	var all load.Slow
+	err := p.with(c.options(), func(o load.Options) (err error) {
+		all, err = load.RunSlow(ctx, o, c.Rounds)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.warn(append(all.Without, all.With...)...)
+	if err := p.print(c.JSON, all, func() error { return all.WriteText(p.out) }); err != nil {
+		return err
+	}
+	return verdicts(append(all.Without, all.With...)...)
+}
+
+func (p program) waiting(ctx context.Context, c waitingCommand) error {
+	var both load.Waiting
+	err := p.with(c.options(), func(o load.Options) (err error) {
+		both, err = load.RunWaiting(ctx, o, c.Deliveries)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	p.warn(both.Without, both.With)
+	if err := p.print(c.JSON, both, func() error { return both.WriteText(p.out) }); err != nil {
+		return err
+	}
+	return verdicts(both.Without, both.With)
+}
+
+// with does what measures, with its progress on errOut.
+func (p program) with(o load.Options, measure func(load.Options) error) error {
+	if err := o.Check(); err != nil {
+		return fmt.Errorf("%w: %w", errUsage, err)
+	}
+	line := &progressLine{out: p.errOut, rewrite: p.fresh}
+	o.Progress, o.ProgressEvery = line.show, line.every()
+	err := measure(o)
+	line.clear()
+	return err
+}
+
+func (p program) warn(results ...load.Result) {
+	for _, r := range results {
+		for _, w := range r.Warnings {
+			complain(p.errOut, errors.New(w), 0)
+		}
+	}
+}
+
+func verdicts(results ...load.Result) error {
 	for _, r := range results {
 		if err := verdict(r); err != nil {
 			return fmt.Errorf("%s: %w", r.Name(), err)
@@ -253,17 +346,12 @@ func (p program) selftest(ctx context.Context, c selftestCommand) (err error) {
 }
 
 // one does a run with its progress on errOut, and writes its warnings there.
-func (p program) one(ctx context.Context, o load.Options) (load.Result, error) {
-	if err := o.Check(); err != nil {
-		return load.Result{}, fmt.Errorf("%w: %w", errUsage, err)
-	}
-	line := &progressLine{out: p.errOut, rewrite: p.fresh}
-	o.Progress, o.ProgressEvery = line.show, line.every()
-	r, err := load.Run(ctx, o)
-	line.clear()
-	for _, w := range r.Warnings {
-		complain(p.errOut, errors.New(w), 0)
-	}
+func (p program) one(ctx context.Context, o load.Options) (r load.Result, err error) {
+	err = p.with(o, func(o load.Options) (err error) {
+		r, err = load.Run(ctx, o)
+		return err
+	})
+	p.warn(r)
 	return r, err
 }
 

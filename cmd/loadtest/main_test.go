@@ -96,6 +96,20 @@ func TestSelftestPrintsTheCeiling(t *testing.T) {
 	require.NotContains(t, out, "ceiling")
 }
 
+func TestSlowPrintsTheRatio(t *testing.T) {
+	url, stop := startStub(t)
+	defer stop()
+	args := []string{"slow", "--url", url, "-d", "200ms", "--slow", "5ms", "--rounds", "1", "--linger", "1ms"}
+	code, out, errOut := command(t, args...)
+	require.Equal(t, 0, code, errOut)
+	require.Regexp(t, `median of p95: [0-9.]+ ms without, [0-9.]+ ms with: [0-9.]+ times`, out)
+	code, out, errOut = command(t, append(args, "--json")...)
+	require.Equal(t, 0, code, errOut)
+	var s load.Slow
+	require.NoError(t, json.Unmarshal([]byte(out), &s))
+	require.Equal(t, 80, s.With[0].Delivered)
+}
+
 func TestWrongUsageIsTwo(t *testing.T) {
 	for name, args := range map[string][]string{
 		"no command":        {},
@@ -108,6 +122,9 @@ func TestWrongUsageIsTwo(t *testing.T) {
 		"several mistakes":  {"run", "--fail", "2", "--endpoints", "0", "--url", "here"},
 		"suite":             {"suite", "--payload", "1"},
 		"selftest":          {"selftest", "-c", "0"},
+		"no rounds":         {"slow", "--rounds", "0"},
+		"nobody else":       {"slow", "--endpoints", "1"},
+		"nothing waits":     {"waiting", "--deliveries", "0"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out, errOut := command(t, args...)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"posthorn/internal/cost"
+	"posthorn/internal/deliver/breaker"
 	"posthorn/internal/simulate"
 )
 
@@ -86,10 +87,44 @@ func simulateAll(scenarios []simulate.Scenario, plot string, out io.Writer) erro
 			return fmt.Errorf("print: %w", err)
 		}
 	}
+	if err := printFlaky(out); err != nil {
+		return fmt.Errorf("print: %w", err)
+	}
 	if plot == "" {
 		return nil
 	}
 	return draw(days, plot)
+}
+
+// printFlaky writes what breakers do to an endpoint that works and fails now and
+// then, at one attempt a second.
+func printFlaky(out io.Writer) error {
+	shares := []float64{0.05, 0.1, 0.2, 0.3}
+	head := fmt.Sprintf("how often an hour a breaker opens on an endpoint that fails a share of its attempts by chance\n%38s", "")
+	for _, failing := range shares {
+		head += fmt.Sprintf(" %7.0f %%", 100*failing)
+	}
+	if _, err := fmt.Fprintln(out, head); err != nil {
+		return err
+	}
+	for _, b := range []struct {
+		name   string
+		config breaker.Config
+	}{
+		{"20 attempts in a minute", simulate.Strict()},
+		{"as shipped: 10 in five minutes", breaker.Default()},
+		{"5 in five minutes", simulate.Eager()},
+	} {
+		line := fmt.Sprintf("%38s", b.name)
+		for _, failing := range shares {
+			opens, _ := simulate.Flaky(b.config, failing, 1, 1000, 1)
+			line += fmt.Sprintf(" %9.2f", opens)
+		}
+		if _, err := fmt.Fprintln(out, line); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // print writes a few moments of the day as a table.

@@ -16,6 +16,7 @@ func TestAShortDayIsPrintedAndDrawn(t *testing.T) {
 	require.Zero(t, run([]string{"-duration", "20m", "-plot", picture}, &out, &errOut), errOut.String())
 	require.Contains(t, out.String(), "a tenth hangs, as shipped")
 	require.Contains(t, out.String(), "20m0s")
+	require.Contains(t, out.String(), "as shipped: 10 in five minutes")
 	svg, err := os.ReadFile(picture)
 	require.NoError(t, err)
 	require.Contains(t, string(svg), "</svg>")

@@ -38,6 +38,8 @@ type fakePosthorn struct {
 	mu        sync.Mutex
 	events    int
 	endpoints map[string]hookIn
+	paused    map[string]bool // by URL
+	held      int
 	deleted   int
 	seen      []hookIn
 }
@@ -64,7 +66,7 @@ func (f *fakePosthorn) start(t *testing.T) string {
 	if f.patience == 0 {
 		f.patience = time.Minute
 	}
-	f.endpoints = map[string]hookIn{}
+	f.endpoints, f.paused = map[string]hookIn{}, map[string]bool{}
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	f.client = &http.Client{Transport: transport}
 	mux := http.NewServeMux()
@@ -72,6 +74,8 @@ func (f *fakePosthorn) start(t *testing.T) string {
 	mux.HandleFunc("DELETE /api/v1/webhooks/{id}", f.remove)
 	mux.HandleFunc("POST /api/v1/events", f.post)
 	mux.HandleFunc("POST /api/v1/events/batch", f.batch)
+	mux.HandleFunc("POST /api/v1/webhooks/{id}/pause", f.pause)
+	mux.HandleFunc("GET /api/v1/stats", f.stats)
 	f.server = httptest.NewServer(mux)
 	t.Cleanup(func() {
 		f.server.Close()
@@ -128,6 +132,29 @@ func (f *fakePosthorn) remove(w http.ResponseWriter, req *http.Request) {
 	f.deleted++
 	delete(f.endpoints, req.PathValue("id"))
 	w.WriteHeader(http.StatusNoContent)
+}
+
+func (f *fakePosthorn) pause(w http.ResponseWriter, req *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.paused[f.endpoints[req.PathValue("id")].URL] = true
+	w.WriteHeader(http.StatusOK)
+}
+
+func (f *fakePosthorn) stats(w http.ResponseWriter, _ *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	require.NoError(f.t, json.NewEncoder(w).Encode(map[string]any{"deliveries": map[string]int{"held": f.held}}))
+}
+
+// holds says whether an endpoint is paused, and counts what is held for it.
+func (f *fakePosthorn) holds(target string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.paused[target] {
+		f.held++
+	}
+	return f.paused[target]
 }
 
 type eventIn struct {
@@ -211,7 +238,7 @@ func (f *fakePosthorn) post(w http.ResponseWriter, req *http.Request) {
 }
 
 func (f *fakePosthorn) deliver(target string, body []byte, n int) {
-	if f.lose(n) {
+	if f.holds(target) || f.lose(n) {
 		return
 	}
 	for range f.tries {

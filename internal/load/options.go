@@ -118,6 +118,9 @@ func Defaults() Options {
 	}
 }
 
+// ErrOptions is wrapped by errors about what a comparison was asked for.
+var ErrOptions = errors.New("options")
+
 // Check returns every mistake in the options at once.
 func (o Options) Check() error {
 	var errs []error

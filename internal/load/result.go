@@ -93,6 +93,15 @@ type Process struct {
 	RSSBefore      int64   `json:"rss_bytes_before"`
 	RSSAfter       int64   `json:"rss_bytes_after"`
 	RSSPeak        int64   `json:"rss_bytes_peak"`
+	// RSSTenths is the mean of each tenth of the time of posting, where that was
+	// long enough to say whether memory grows: the first tenth warms up.
+	RSSTenths []int64 `json:"rss_bytes_by_tenth,omitempty"`
+}
+
+// grown is by what share memory is more in the last tenth than in the second.
+func (p *Process) grown() float64 {
+	first, last := p.RSSTenths[1], p.RSSTenths[len(p.RSSTenths)-1]
+	return float64(last)/float64(max(first, 1)) - 1
 }
 
 func (r *Result) warn(format string, args ...any) {
@@ -217,6 +226,12 @@ func (p *printer) latency(name string, l *Latency) {
 	}
 }
 
+func (p *printer) others(name string, r Result) {
+	if l := r.EndToEndHealthy; l != nil {
+		p.line("%s\t%s\t%s\t%s\t%s\t", name, millis(l.P50), millis(l.P95), millis(l.P99), millis(l.Max))
+	}
+}
+
 func (p *printer) some(name string, n int) {
 	if n > 0 {
 		p.line("%s\t%s", name, Count(n))
@@ -231,6 +246,42 @@ func (p *printer) process(name string, u *Process) {
 	const mib = 1 << 20
 	p.line("%s\t%.2f CPU-s per 1,000 deliveries (%.2f s in all), memory %d MiB before, %d after, %d at most", name,
 		u.CPUPerThousand, u.CPUSeconds, u.RSSBefore/mib, u.RSSAfter/mib, u.RSSPeak/mib)
+	if len(u.RSSTenths) == 0 {
+		return
+	}
+	tenths := ""
+	for _, rss := range u.RSSTenths {
+		tenths += fmt.Sprintf(" %d", rss/mib)
+	}
+	p.line("\tMiB by tenths of the run:%s; from the second to the last %+.1f %%", tenths, 100*u.grown())
+}
+
+// WriteText prints the comparison for people.
+func (w *Waiting) WriteText(out io.Writer) error {
+	if err := WriteTable(out, []Result{w.Without, w.With}); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "\nthe second with %s deliveries waiting, which took %.0f s to be made: %.2f times as many a second\n", Count(w.Deliveries), w.FillTook, w.Ratio)
+	return err
+}
+
+// WriteText prints the comparison for people.
+func (s *Slow) WriteText(out io.Writer) error {
+	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	p := &printer{w: t}
+	p.line("the others, end to end\tp50\tp95\tp99\tmax ms\t")
+	for i := range s.With {
+		p.others("all answer at once", s.Without[i])
+		p.others("one answers late", s.With[i])
+	}
+	if p.err != nil {
+		return p.err
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "\nmedian of p95: %s ms without, %s ms with: %.2f times\n", millis(s.P95Without), millis(s.P95With), s.Ratio)
+	return err
 }
 
 // millis shows three digits, give or take.

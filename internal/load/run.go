@@ -74,6 +74,7 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 	self := newMeter([]int{os.Getpid()}, "loadtest", &res)
 	stopWatching := watch(o, l, server, self)
 	res.Planned = g.run(ctx)
+	posted := time.Now()
 	res.DurationSeconds = time.Since(res.StartedAt).Seconds()
 	drain(ctx, o, l)
 	stopWatching()
@@ -84,8 +85,8 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 		res.Stopped = "interrupted"
 	}
 	l.fill(&res)
-	res.Server = server.result(res.Delivered, &res)
-	res.Self = self.result(res.Delivered, &res)
+	res.Server = server.result(res.Delivered, posted, &res)
+	res.Self = self.result(res.Delivered, posted, &res)
 	return res, nil
 }
 
@@ -186,14 +187,22 @@ type meter struct {
 	name   string
 	pids   []int
 	before usage
+	began  time.Time
 	peak   int64
+	seen   []look
 	err    error
+}
+
+// look is the memory at a moment.
+type look struct {
+	at  time.Time
+	rss int64
 }
 
 var errUnseen = errors.New("cannot be seen from here")
 
 func newMeter(pids []int, name string, res *Result) *meter {
-	m := &meter{name: name, pids: pids, err: errUnseen}
+	m := &meter{name: name, pids: pids, began: time.Now(), err: errUnseen}
 	if len(pids) == 0 {
 		return m
 	}
@@ -212,10 +221,32 @@ func (m *meter) look() {
 	}
 	if now, err := readUsage(m.pids); err == nil {
 		m.peak = max(m.peak, now.rssBytes)
+		m.seen = append(m.seen, look{time.Now(), now.rssBytes})
 	}
 }
 
-func (m *meter) result(deliveries int, res *Result) *Process {
+// tenths are the means of the looks in each tenth of the time until end; nil where
+// there are not ten looks in each.
+func (m *meter) tenths(end time.Time) []int64 {
+	var sums, looks [10]int64
+	for _, l := range m.seen {
+		if tenth := int(10 * l.at.Sub(m.began) / max(end.Sub(m.began), 1)); tenth < 10 {
+			sums[tenth] += l.rss
+			looks[tenth]++
+		}
+	}
+	means := make([]int64, 10)
+	for i, n := range looks {
+		if n < 10 {
+			return nil
+		}
+		means[i] = sums[i] / n
+	}
+	return means
+}
+
+// result is what was used; memory by tenths is of the time until posted.
+func (m *meter) result(deliveries int, posted time.Time, res *Result) *Process {
 	if m.err != nil {
 		return nil
 	}
@@ -226,7 +257,7 @@ func (m *meter) result(deliveries int, res *Result) *Process {
 	}
 	p := &Process{
 		PIDs: m.pids, CPUSeconds: after.cpuSeconds - m.before.cpuSeconds,
-		RSSBefore: m.before.rssBytes, RSSAfter: after.rssBytes, RSSPeak: max(m.peak, after.rssBytes),
+		RSSBefore: m.before.rssBytes, RSSAfter: after.rssBytes, RSSPeak: max(m.peak, after.rssBytes), RSSTenths: m.tenths(posted),
 	}
 	if deliveries > 0 {
 		p.CPUPerThousand = p.CPUSeconds * 1000 / float64(deliveries)

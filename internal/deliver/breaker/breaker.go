@@ -33,7 +33,7 @@ type Config struct {
 // Default is the configuration where nothing else is said.
 func Default() Config {
 	return Config{
-		Window: time.Minute, MinAttempts: 20, FailureRatio: 0.5, OpenFor: 30 * time.Second, MaxOpenFor: 5 * time.Minute,
+		Window: 5 * time.Minute, MinAttempts: 10, FailureRatio: 0.5, OpenFor: 30 * time.Second, MaxOpenFor: 5 * time.Minute,
 		DisableAfter: 120 * time.Hour,
 	}
 }

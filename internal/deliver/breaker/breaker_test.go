@@ -14,13 +14,32 @@ var start = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 func at(d time.Duration) time.Time { return start.Add(d) }
 
+// strict is what these tests count by: 20 attempts in a minute.
+var strict = Config{
+	Window: time.Minute, MinAttempts: 20, FailureRatio: 0.5, OpenFor: 30 * time.Second, MaxOpenFor: 5 * time.Minute,
+	DisableAfter: 120 * time.Hour,
+}
+
 // after records attempts one after the other and returns what changed last.
 func after(s hook.EndpointState, attempts ...Attempt) (hook.EndpointState, Change) {
 	var c Change
 	for _, a := range attempts {
-		s, c = Record(Default(), s, a)
+		s, c = Record(strict, s, a)
 	}
 	return s, c
+}
+
+// What docs/scale.md rests on: ten failures in a row open it even where they are
+// half a minute apart, as with endpoints that hang and wait for each other.
+func TestByDefaultTenFailuresInFiveMinutesOpenIt(t *testing.T) {
+	t.Parallel()
+	s, c := hook.EndpointState{}, None
+	for n := range 10 {
+		require.Equal(t, None, c)
+		s, c = Record(Default(), s, Attempt{At: at(time.Duration(n) * 33 * time.Second), Failed: true})
+	}
+	require.Equal(t, Opened, c)
+	require.Equal(t, at(9*33*time.Second+30*time.Second), s.OpenUntil)
 }
 
 func failures(n int, from time.Duration) []Attempt {
@@ -50,7 +69,7 @@ func TestSuccessesWithinTheWindowCountAgainstOpening(t *testing.T) {
 	s := hook.EndpointState{}
 	for i := range 40 { // 11 failures to 29 successes
 		var c Change
-		s, c = Record(Default(), s, Attempt{At: at(time.Duration(i) * time.Second), Failed: i%4 == 0})
+		s, c = Record(strict, s, Attempt{At: at(time.Duration(i) * time.Second), Failed: i%4 == 0})
 		require.Equal(t, None, c, i)
 	}
 	require.Equal(t, 40, s.WindowAttempts)
@@ -101,7 +120,7 @@ func TestItOpensForTwiceAsLongEachTimeUpToABound(t *testing.T) {
 	for _, want := range []time.Duration{60, 120, 240, 300, 300, 300} {
 		now := s.OpenUntil
 		var c Change
-		s, c = Record(Default(), TakeProbe(s, now, time.Minute), Attempt{At: now, Failed: true, Probe: true})
+		s, c = Record(strict, TakeProbe(s, now, time.Minute), Attempt{At: now, Failed: true, Probe: true})
 		require.Equal(t, Opened, c)
 		require.Equal(t, want*time.Second, s.OpenUntil.Sub(now))
 	}
