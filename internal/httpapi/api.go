@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"posthorn/internal/hook"
@@ -190,7 +191,29 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.mux.ServeHTTP(w, r)
 }
 
-// panicError is a panic of a handler.
+// recovered calls do, and turns its panic into an error: in a goroutine of its
+// own it would end the process, with all that others are about.
+func recovered(do func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &panicError{value: v, stack: debug.Stack()}
+		}
+	}()
+	return do()
+}
+
+// together calls all of do at the same time, and joins their errors.
+func together(do ...func() error) error {
+	errs := make([]error, len(do))
+	var wg sync.WaitGroup
+	for i, f := range do {
+		wg.Go(func() { errs[i] = recovered(f) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// panicError is a panic of a handler, or of what it does in a goroutine.
 type panicError struct {
 	value any
 	stack []byte

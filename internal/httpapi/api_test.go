@@ -181,6 +181,27 @@ func TestPanicBecomesAProblem(t *testing.T) {
 	require.Contains(t, w.failureLine(t)["error"], "panic with a secret")
 }
 
+// What a handler does at the same time as something else must not end the
+// process either.
+func TestAPanicBesideAHandlerBecomesAProblem(t *testing.T) {
+	t.Parallel()
+	for path, operation := range map[string]string{
+		"/api/v1/stats": "counts", "/api/v1/dlq": "event", "/ready": "ask store",
+	} {
+		w := newWorld()
+		w.bury(t, w.register(t, anyEndpoint), "a", `{}`)
+		w.panics = operation
+		rec := w.do("GET", path, "")
+		if path == "/ready" {
+			requireProblem(t, rec, 503, "not_ready", "")
+		} else {
+			requireProblem(t, rec, 500, "internal_error", "")
+		}
+		require.NotContains(t, rec.Body.String(), "hunter2")
+		require.Contains(t, w.log.String(), "panic with a secret", path)
+	}
+}
+
 func TestAbortedHandlerStaysAborted(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

@@ -225,18 +225,20 @@ func (k *keyring) key(ctx context.Context, id string) (*hook.APIKey, error) {
 	// By the clock on the wall: the one that only counts stands still while a
 	// Lambda environment is frozen.
 	now := k.now().Round(0)
-	found, err := k.remembered(id, now)
+	found, paid, err := k.remembered(id, now)
 	if found != nil || err != nil {
 		return found, err
 	}
 	found, err = k.keys.APIKey(ctx, id)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if paid && !errors.Is(err, hook.ErrNotFound) {
+		k.unknown++
+	}
 	switch {
 	case errors.Is(err, hook.ErrNotFound):
 		delete(k.known, id)
 		remember(k.absent, id, now)
-		k.unknown--
 		return nil, err
 	case err != nil:
 		return nil, err
@@ -247,27 +249,30 @@ func (k *keyring) key(ctx context.Context, id string) (*hook.APIKey, error) {
 }
 
 // remembered returns a key without looking it up, or an error where it may not
-// be; neither where it has to be looked up.
-func (k *keyring) remembered(id string, now time.Time) (*hook.APIKey, error) {
+// be; neither where it has to be looked up. paid says that the look-up is one of
+// an id never met, of which there are so many: it is given back when it finds a
+// key.
+func (k *keyring) remembered(id string, now time.Time) (found *hook.APIKey, paid bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if e, met := k.known[id]; met {
 		if younger(e.seen, now, keyAge) {
-			return e.key, nil
+			return e.key, false, nil
 		}
-		return nil, nil
+		return nil, false, nil
 	}
 	if at, ok := k.absent[id]; ok && younger(at, now, absentAge) {
-		return nil, hook.ErrNotFound
+		return nil, false, hook.ErrNotFound
 	}
 	if since := now.Sub(k.filled).Seconds(); since > 0 {
 		k.unknown = min(k.unknown+since*unknownRate, unknownBurst)
 	}
 	k.filled = now
 	if k.unknown < 1 {
-		return nil, &problem{kind: kindUnknownKeys}
+		return nil, false, &problem{kind: kindUnknownKeys}
 	}
-	return nil, nil
+	k.unknown--
+	return nil, true, nil
 }
 
 // forget lets a key count no longer.

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -16,7 +17,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -302,6 +305,48 @@ func TestAStoreThatFailsLetsNobodyInWhoIsNotKnown(t *testing.T) {
 // guess is the text of a key that does not exist.
 func guess(n int) string {
 	return "ph_" + testID("", start, 1_000_000+n) + "_" + strings.Repeat("0", 64)
+}
+
+// lateKeys answers when it is told to.
+type lateKeys struct {
+	Keys
+	asked  chan struct{}
+	answer chan struct{}
+}
+
+func (l *lateKeys) APIKey(ctx context.Context, id string) (*hook.APIKey, error) {
+	l.asked <- struct{}{}
+	<-l.answer
+	return l.Keys.APIKey(ctx, id)
+}
+
+func TestUnknownKeysThatComeAtOnceAreLookedUpWithinBounds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const all = 10 * unknownBurst
+		w := newWorld()
+		late := &lateKeys{Keys: w, asked: make(chan struct{}, all), answer: make(chan struct{})}
+		ring := newKeyring(late, w.clock)
+		var refused atomic.Int32
+		for n := range all {
+			go func() {
+				var p *problem
+				if _, err := ring.key(t.Context(), strconv.Itoa(n)); errors.As(err, &p) && p.kind == kindUnknownKeys {
+					refused.Add(1)
+				}
+			}()
+		}
+		synctest.Wait()
+		require.Len(t, late.asked, unknownBurst)
+		close(late.answer)
+		synctest.Wait()
+		require.Equal(t, int32(all-unknownBurst), refused.Load())
+
+		// A second is enough for the next.
+		w.sleep(time.Second)
+		_, err := ring.key(t.Context(), "next")
+		require.ErrorIs(t, err, hook.ErrNotFound)
+	})
 }
 
 func TestUnknownKeysAreLookedUpWithinBounds(t *testing.T) {

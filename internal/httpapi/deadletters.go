@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"sync"
 	"time"
 
 	"posthorn/internal/hook"
@@ -71,13 +70,11 @@ func answerDeadLetter(d *hook.DeadLetter, payload []byte) deadLetterAnswer {
 // reads at the same time: callers hand in few.
 func (a *API) encodeDeadLetters(ctx context.Context, entries []*hook.DeadLetter) ([][]byte, error) {
 	out := make([][]byte, len(entries))
-	errs := make([]error, len(entries))
-	var wg sync.WaitGroup
+	reads := make([]func() error, len(entries))
 	for i, d := range entries {
-		wg.Go(func() { out[i], errs[i] = a.encodeDeadLetter(ctx, d) })
+		reads[i] = func() (err error) { out[i], err = a.encodeDeadLetter(ctx, d); return err }
 	}
-	wg.Wait()
-	return out, errors.Join(errs...)
+	return out, together(reads...)
 }
 
 func (a *API) encodeDeadLetter(ctx context.Context, d *hook.DeadLetter) ([]byte, error) {

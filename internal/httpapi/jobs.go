@@ -45,6 +45,11 @@ func (a *API) startJob(w http.ResponseWriter, r *http.Request, j *hook.Job) erro
 	if err := a.o.Jobs.Start(r.Context(), j); err != nil {
 		return err
 	}
+	return a.answerStarted(w, r, j)
+}
+
+// answerStarted says where the progress of a job shows.
+func (a *API) answerStarted(w http.ResponseWriter, r *http.Request, j *hook.Job) error {
 	w.Header().Set("Location", "/api/v1/jobs/"+j.ID)
 	return a.answer(w, r, http.StatusAccepted, struct {
 		Job jobAnswer `json:"job"`
@@ -94,20 +99,20 @@ func (a *API) cancelJob(w http.ResponseWriter, r *http.Request) error {
 		return named(err, "job")
 	}
 	if j.Kind == hook.JobResume {
-		if err := a.pauseAgain(r.Context(), j); err != nil {
+		if err := a.undoResume(r.Context(), j, hook.EndpointPaused, "its resume was cancelled"); err != nil {
 			return err
 		}
 	}
 	return a.answer(w, r, http.StatusOK, answerJob(j))
 }
 
-// pauseAgain pauses the endpoint that a cancelled resume has made active,
-// unless it is gone or has been paused meanwhile.
-func (a *API) pauseAgain(ctx context.Context, j *hook.Job) error {
+// undoResume gives a status to the endpoint that a resume has made active which
+// does not go on, unless it is gone or has been paused meanwhile.
+func (a *API) undoResume(ctx context.Context, j *hook.Job, status hook.EndpointStatus, reason string) error {
 	now := a.o.Now().UTC()
 	_, err := a.o.Endpoints.UpdateEndpoint(ctx, j.Tenant, j.EndpointID, func(e *hook.Endpoint) error {
 		if e.Epoch == j.Epoch && e.Status == hook.EndpointActive {
-			e.SetStatus(hook.EndpointPaused, "its resume was cancelled")
+			e.SetStatus(status, reason)
 			e.UpdatedAt = now
 		}
 		return nil

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"bytes"
 	"context"
-	"errors"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -95,18 +94,17 @@ func (a *API) stats(w http.ResponseWriter, r *http.Request) error {
 		endpoints hook.EndpointCounts
 		entries   int
 		counts    Counts
-		errs      [4]error
-		wg        sync.WaitGroup
 	)
 	ctx := r.Context()
-	wg.Go(func() { depths, errs[0] = a.o.Queue.Depths(ctx) })
-	wg.Go(func() { endpoints, errs[1] = a.o.Endpoints.EndpointCounts(ctx) })
-	wg.Go(func() {
-		entries, errs[2] = a.o.DeadLetters.CountDeadLetters(ctx, hook.DeadLetterFilter{Tenant: tenantOf(r)})
-	})
-	wg.Go(func() { counts, errs[3] = a.o.Counters.Counts(ctx) })
-	wg.Wait()
-	if err := errors.Join(errs[:]...); err != nil {
+	if err := together(
+		func() (err error) { depths, err = a.o.Queue.Depths(ctx); return err },
+		func() (err error) { endpoints, err = a.o.Endpoints.EndpointCounts(ctx); return err },
+		func() (err error) {
+			entries, err = a.o.DeadLetters.CountDeadLetters(ctx, hook.DeadLetterFilter{Tenant: tenantOf(r)})
+			return err
+		},
+		func() (err error) { counts, err = a.o.Counters.Counts(ctx); return err },
+	); err != nil {
 		return err
 	}
 
@@ -227,7 +225,7 @@ func (rd *readiness) failing(ctx context.Context) []string {
 	errs := make([]error, len(rd.checks))
 	var wg sync.WaitGroup
 	for i, c := range rd.checks {
-		wg.Go(func() { errs[i] = c.Ask(ctx) })
+		wg.Go(func() { errs[i] = recovered(func() error { return c.Ask(ctx) }) })
 	}
 	wg.Wait()
 	var names []string

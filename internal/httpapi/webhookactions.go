@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"errors"
 	"net/http"
@@ -47,10 +48,11 @@ func (a *API) rotateSecret(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return named(err, "endpoint") // before anything is sealed for it
 	}
-	if secret == "" {
-		secret, err = a.o.NewSecret()
-	} else {
+	given := secret != ""
+	if given {
 		err = a.isAnother(r, before, secret)
+	} else {
+		secret, err = a.o.NewSecret()
 	}
 	if err != nil {
 		return err
@@ -61,6 +63,9 @@ func (a *API) rotateSecret(w http.ResponseWriter, r *http.Request) error {
 	}
 	now := a.o.Now().UTC().Truncate(time.Millisecond)
 	e, err := a.o.Endpoints.UpdateEndpoint(r.Context(), tenant, id, func(e *hook.Endpoint) error {
+		if given && !slices.EqualFunc(e.Secrets, before.Secrets, sameSecret) {
+			return hook.ErrConflict // it may be among them by now
+		}
 		e.UpdatedAt = now
 		return rotate(e, hook.SealedSecret{Sealed: sealed}, now, overlap)
 	})
@@ -91,6 +96,10 @@ func (a *API) isAnother(r *http.Request, e *hook.Endpoint, secret string) error 
 		}
 	}
 	return nil
+}
+
+func sameSecret(a, b hook.SealedSecret) bool {
+	return bytes.Equal(a.Sealed, b.Sealed) && a.ExpiresAt.Equal(b.ExpiresAt)
 }
 
 // rotate puts a secret before those that still sign, which end after the
@@ -138,7 +147,7 @@ func (a *API) testEndpoint(w http.ResponseWriter, r *http.Request) error {
 
 // pauseEndpoint lets deliveries to an endpoint be held.
 func (a *API) pauseEndpoint(w http.ResponseWriter, r *http.Request) error {
-	e, err := a.setStatus(w, r, hook.EndpointPaused, "paused by its owner")
+	e, _, err := a.setStatus(w, r, hook.EndpointPaused, "paused by its owner")
 	if err != nil {
 		return err
 	}
@@ -148,32 +157,40 @@ func (a *API) pauseEndpoint(w http.ResponseWriter, r *http.Request) error {
 // resumeEndpoint makes an endpoint active again, and starts the release of what
 // is held.
 func (a *API) resumeEndpoint(w http.ResponseWriter, r *http.Request) error {
-	e, err := a.setStatus(w, r, hook.EndpointActive, "")
+	e, before, err := a.setStatus(w, r, hook.EndpointActive, "")
 	if err != nil {
 		return err
 	}
-	return a.startJob(w, r, &hook.Job{Tenant: e.Tenant, Kind: hook.JobResume, EndpointID: e.ID, Epoch: e.Epoch})
+	j := &hook.Job{Tenant: e.Tenant, Kind: hook.JobResume, EndpointID: e.ID, Epoch: e.Epoch}
+	if err := a.o.Jobs.Start(r.Context(), j); err != nil {
+		// Nothing would release what is held, and an endpoint that shows itself as
+		// active asks nobody to resume it once more.
+		return errors.Join(err, a.undoResume(r.Context(), j, before.Status, before.StatusReason))
+	}
+	return a.answerStarted(w, r, j)
 }
 
-func (a *API) setStatus(w http.ResponseWriter, r *http.Request, status hook.EndpointStatus, reason string) (*hook.Endpoint, error) {
+// setStatus gives an endpoint a status, and returns it with what it was before.
+func (a *API) setStatus(w http.ResponseWriter, r *http.Request, status hook.EndpointStatus, reason string) (e *hook.Endpoint, before hook.Endpoint, err error) {
 	id, err := pathID(r, hook.EndpointPrefix, "endpoint")
 	if err != nil {
-		return nil, err
+		return nil, hook.Endpoint{}, err
 	}
 	if err := noBody(w, r); err != nil {
-		return nil, err
+		return nil, hook.Endpoint{}, err
 	}
 	now := a.o.Now().UTC().Truncate(time.Millisecond)
-	e, err := a.o.Endpoints.UpdateEndpoint(r.Context(), tenantOf(r), id, func(e *hook.Endpoint) error {
+	e, err = a.o.Endpoints.UpdateEndpoint(r.Context(), tenantOf(r), id, func(e *hook.Endpoint) error {
+		before = *e
 		e.SetStatus(status, reason)
 		e.UpdatedAt = now
 		return nil
 	})
 	if err != nil {
-		return nil, named(err, "endpoint")
+		return nil, hook.Endpoint{}, named(err, "endpoint")
 	}
 	a.logChange(r, "endpoint "+string(status), id)
-	return e, nil
+	return e, before, nil
 }
 
 // recoverEndpoint starts sending again what ended dead at an endpoint.

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"testing"
@@ -88,6 +89,32 @@ func TestARotatedSecretSignsBesideTheOldOneForItsOverlap(t *testing.T) {
 	require.Len(t, w.eps[id].Secrets, 1, "what has expired goes, and without an overlap the old one too")
 }
 
+// meanwhile is a sealer during whose work something happens.
+type meanwhile struct {
+	Sealer
+	happens func()
+}
+
+func (m meanwhile) Seal(ctx context.Context, tenant, endpointID string, plain []byte) ([]byte, error) {
+	m.happens()
+	return m.Sealer.Seal(ctx, tenant, endpointID, plain)
+}
+
+// A caller that repeats its request while the first is under way must not make
+// one secret sign twice.
+func TestASecretThatIsRotatedInTwiceAtOnceIsThereOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	id := w.register(t, `{"url":"https://example.com","events":["*"],"secret":"first-secret"}`)
+	seal := w.api.o.Sealer
+	w.api.o.Sealer = meanwhile{seal, func() {
+		w.api.o.Sealer = seal
+		requireJSON(t, w.do("POST", "/api/v1/webhooks/"+id+"/rotate-secret", `{"secret":"second-secret"}`), http.StatusOK)
+	}}
+	requireProblem(t, w.do("POST", "/api/v1/webhooks/"+id+"/rotate-secret", `{"secret":"second-secret"}`), 409, "conflict", "")
+	require.Len(t, w.eps[id].Secrets, 2)
+}
+
 func expiries(e *hook.Endpoint) []time.Time {
 	var all []time.Time
 	for _, s := range e.Secrets {
@@ -138,6 +165,24 @@ func TestPauseAndResume(t *testing.T) {
 	w.eps[id].SetStatus(hook.EndpointDisabled, "HTTP 410: Gone")
 	requireJSON(t, w.do("POST", "/api/v1/jobs/"+job["id"].(string)+"/cancel", ""), http.StatusOK)
 	require.Equal(t, hook.EndpointDisabled, w.eps[id].Status)
+}
+
+// Nothing would release what is held: the endpoint is what it was.
+func TestAResumeWhoseJobDoesNotStartChangesNothing(t *testing.T) {
+	t.Parallel()
+	for _, f := range []fault{failed, lost} {
+		for status, reason := range map[hook.EndpointStatus]string{
+			hook.EndpointPaused: "paused by its owner", hook.EndpointDisabled: "HTTP 410: Gone", hook.EndpointActive: "",
+		} {
+			w := newWorld()
+			id := w.register(t, anyEndpoint)
+			w.eps[id].SetStatus(status, reason)
+			w.faults["start"] = f
+			requireProblem(t, w.do("POST", "/api/v1/webhooks/"+id+"/resume", ""), 503, "unavailable", "")
+			require.Equal(t, status, w.eps[id].Status)
+			require.Equal(t, reason, w.eps[id].StatusReason)
+		}
+	}
 }
 
 // A resume whose job cannot be started is not acknowledged, and resuming again

@@ -14,4 +14,5 @@
 //	validate.go  what a producer may hand in
 //	match.go     which endpoints an event goes to
 //	backlog.go   how much waits in the queue
+//	recovered.go  a panic in a goroutine
 package ingest

@@ -23,6 +23,7 @@ const (
 	none fault = iota
 	failed
 	lost
+	panics
 )
 
 // world is a store and a queue in memory. Faults hit the next call of an
@@ -67,8 +68,12 @@ func (w *world) call(op string, apply func()) error {
 	w.calls[op]++
 	f := w.faults[op]
 	delete(w.faults, op)
-	if f == failed {
+	switch f {
+	case failed:
 		return errFault
+	case panics:
+		panic("boom")
+	case none, lost:
 	}
 	apply()
 	if f == lost {

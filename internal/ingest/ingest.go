@@ -280,13 +280,17 @@ func (in *Ingester) store(ctx context.Context, batch []*incoming) {
 		case n.key != nil:
 			byKey[n.key.Key] = append(byKey[n.key.Key], n)
 		case n == n.group[0]:
-			wg.Go(func() { in.storeGroup(ctx, n.group) })
+			wg.Go(func() {
+				if err := recovered(func() error { return in.storeGroup(ctx, n.group) }); err != nil {
+					failAll(n.group, err)
+				}
+			})
 		}
 	}
 	for _, same := range byKey {
 		wg.Go(func() {
 			for _, n := range same {
-				in.storeOne(ctx, n)
+				n.err = recovered(func() error { return in.storeOne(ctx, n) })
 			}
 		})
 	}
@@ -294,37 +298,38 @@ func (in *Ingester) store(ctx context.Context, batch []*incoming) {
 }
 
 // storeGroup stores events without a key together.
-func (in *Ingester) storeGroup(ctx context.Context, group []*incoming) {
+func (in *Ingester) storeGroup(ctx context.Context, group []*incoming) error {
 	events := make([]*hook.Event, len(group))
 	for i, n := range group {
 		events[i] = n.event
 	}
 	if err := in.o.Store.PutEvent(ctx, events...); err != nil {
-		failAll(group, fmt.Errorf("store event: %w", err))
+		return fmt.Errorf("store event: %w", err)
 	}
+	return nil
 }
 
 // storeOne stores an event with its key.
-func (in *Ingester) storeOne(ctx context.Context, n *incoming) {
+func (in *Ingester) storeOne(ctx context.Context, n *incoming) error {
 	existing, err := in.o.Store.PutEventWithKey(ctx, n.event, n.key)
 	switch {
 	case err != nil:
-		n.err = fmt.Errorf("store event with its key: %w", err)
+		return fmt.Errorf("store event with its key: %w", err)
 	case existing == nil:
 		in.count(n.event.Type) // here, and at no repeat: an event is counted once
 		n.sent = n.key.Sent
 	case existing.BodyHash != n.key.BodyHash:
-		n.err = fmt.Errorf("accept event: %w", hook.ErrKeyReused)
+		return fmt.Errorf("accept event: %w", hook.ErrKeyReused)
 	default:
 		event, err := in.o.Store.Event(ctx, n.event.Tenant, existing.EventID)
 		if err != nil {
 			// Not wrapped: an event that its key has outlived is a fault of
 			// ours, not the producer's hook.ErrNotFound.
-			n.err = fmt.Errorf("read the event of an idempotency key: %v", err)
-			return
+			return fmt.Errorf("read the event of an idempotency key: %v", err)
 		}
 		n.event, n.key, n.replayed, n.sent = event, existing, true, existing.Sent
 	}
+	return nil
 }
 
 // send puts a message for every delivery of the batch in the queue: as many as
@@ -417,18 +422,16 @@ func (in *Ingester) acknowledge(ctx context.Context, batch []*incoming) {
 		case n.key == nil:
 			in.count(n.event.Type)
 		case !n.sent:
-			wg.Go(func() { in.markSent(ctx, n.key) })
+			wg.Go(func() {
+				if err := recovered(func() error { return in.o.Store.MarkKeySent(ctx, n.key) }); err != nil {
+					// Everything is sent. A repeat sends it once more, which is harmless.
+					in.o.Log.LogAttrs(ctx, slog.LevelWarn, "idempotency key not marked as sent",
+						slog.String("event_id", n.key.EventID), slog.String("error", err.Error()))
+				}
+			})
 		}
 	}
 	wg.Wait()
-}
-
-func (in *Ingester) markSent(ctx context.Context, key *hook.IdempotencyKey) {
-	if err := in.o.Store.MarkKeySent(ctx, key); err != nil {
-		// Everything is sent. A repeat sends it once more, which is harmless.
-		in.o.Log.LogAttrs(ctx, slog.LevelWarn, "idempotency key not marked as sent",
-			slog.String("event_id", key.EventID), slog.String("error", err.Error()))
-	}
 }
 
 func (in *Ingester) count(eventType string) {

@@ -48,11 +48,13 @@ const (
 	// answerTime bounds one answer of the API, so that services that hang are
 	// answered for before a load balancer, which commonly waits a minute, gives up.
 	answerTime = 29 * time.Second
-	// readTime bounds the reading of a request, and idleTime a connection without
-	// one: longer than the 60 s of common load balancers, so that it is never the
+	// readTime bounds the reading of a request, writeTime the writing of an answer
+	// to whoever is slow to read it, and idleTime a connection without a request:
+	// longer than the 60 s of common load balancers, so that it is never the
 	// server that closes a connection just as it is used.
-	readTime = 30 * time.Second
-	idleTime = 75 * time.Second
+	readTime  = 30 * time.Second
+	writeTime = 30 * time.Second
+	idleTime  = 75 * time.Second
 	// workersAReceiver is how many places of work one receive at a time keeps
 	// filled: a receive of ten messages takes some ten milliseconds from within
 	// the region.
@@ -70,6 +72,7 @@ func Run(ctx context.Context, o Options) error {
 	server := &http.Server{
 		Handler: within(answerTime, o.API), ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
 		ReadHeaderTimeout: readTime / 3, ReadTimeout: readTime, IdleTimeout: idleTime,
+		WriteTimeout: readTime + answerTime + writeTime, // it counts from the end of the header
 	}
 	var serving, work, counting sync.WaitGroup
 	serving.Go(func() {

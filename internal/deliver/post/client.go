@@ -169,7 +169,9 @@ func (c *Client) request(ctx context.Context, r Request) (*http.Request, error) 
 	}
 	// No header is sent for an empty list, but the transport takes it as leave
 	// to repeat the request after a kept connection died (see http.Transport).
-	req.Header["Idempotency-Key"] = []string{}
+	if _, own := req.Header["Idempotency-Key"]; !own {
+		req.Header["Idempotency-Key"] = []string{}
+	}
 	return req, nil
 }
 

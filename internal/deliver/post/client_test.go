@@ -66,7 +66,7 @@ func TestTheRequestArrivesAsGiven(t *testing.T) {
 	})
 	res := client(t, Options{Rules: here}).Post(t.Context(), Request{
 		URL: s.URL + "/hook?token=%2F", Body: body, Timeout: plenty,
-		Header: http.Header{"User-Agent": {"Posthorn/1"}, "X-Webhook-Event": {"user.created"}, "Content-Type": {"application/json"}},
+		Header: http.Header{"User-Agent": {"Posthorn/1"}, "X-Webhook-Event": {"user.created"}, "Content-Type": {"application/json"}, "Idempotency-Key": {"the-endpoints-own"}},
 	})
 	require.Equal(t, hook.OutcomeSuccess, res.Outcome)
 	require.Equal(t, 200, res.StatusCode)
@@ -79,7 +79,7 @@ func TestTheRequestArrivesAsGiven(t *testing.T) {
 	require.Equal(t, int64(len(body)), r.ContentLength)
 	require.Equal(t, http.Header{
 		"User-Agent": {"Posthorn/1"}, "X-Webhook-Event": {"user.created"}, "Content-Type": {"application/json"},
-		"Content-Length": {"37"},
+		"Content-Length": {"37"}, "Idempotency-Key": {"the-endpoints-own"},
 	}, r.Header, "nothing else is sent")
 }
 
