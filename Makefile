@@ -13,7 +13,8 @@ VERSION ?= $(patsubst v%,%,$(shell git describe --tags --match 'v[0-9]*' --dirty
 SOURCE_VERSION := $(shell sed -n 's/^var Version = "\(.*\)"/\1/p' internal/wire/app.go)
 
 # -buildvcs=false: what is built does not depend on whether git is there.
-BUILD_FLAGS := -trimpath -buildvcs=false -ldflags "-s -w $(if $(VERSION),-X posthorn/internal/wire.Version=$(VERSION))"
+LINK_FLAGS := -s -w $(if $(VERSION),-X posthorn/internal/wire.Version=$(VERSION))
+BUILD_FLAGS := -trimpath -buildvcs=false -ldflags "$(LINK_FLAGS)"
 # What is not inlined in libraries of which little or nothing runs often. It makes
 # each function 0.4 MiB smaller, and the program 0.8 MiB, and nothing slower that
 # counts: a call of a service takes the SDK some ten microseconds and waits for
@@ -21,9 +22,14 @@ BUILD_FLAGS := -trimpath -buildvcs=false -ldflags "-s -w $(if $(VERSION),-X post
 # store, for figures and error reports that nobody asks it for.
 COLD := github.com/aws go.yaml.in
 COLD_IN_STORE := github.com/cockroachdb/errors github.com/cockroachdb/redact github.com/getsentry github.com/gogo \
-	github.com/golang github.com/prometheus google.golang.org/protobuf
+	github.com/golang github.com/prometheus google.golang.org/protobuf golang.org/x/text github.com/beorn7 github.com/matttproud
+# The command line is read once.
+COLD_IN_PROGRAM := github.com/spf13 github.com/schollz github.com/rivo github.com/mitchellh
 SMALL_FLAGS := $(COLD:%=-gcflags=%/...=-l)
-PROGRAM_FLAGS := $(SMALL_FLAGS) $(COLD_IN_STORE:%=-gcflags=%/...=-l) $(BUILD_FLAGS)
+# -funcalign=16: where a function begins, as arm64 has it by itself; amd64's 32
+# makes the program 0.2 MiB larger.
+PROGRAM_FLAGS := $(SMALL_FLAGS) $(COLD_IN_STORE:%=-gcflags=%/...=-l) $(COLD_IN_PROGRAM:%=-gcflags=%/...=-l) \
+	-trimpath -buildvcs=false -ldflags "$(LINK_FLAGS) -funcalign=16"
 # lambda.norpc leaves out what only the retired go1.x runtime needs.
 FUNCTION_FLAGS := -tags lambda.norpc $(SMALL_FLAGS) $(BUILD_FLAGS)
 FUNCTIONS := api deliver dlq-sweeper

@@ -16,7 +16,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/alecthomas/kong"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"posthorn/internal/load"
 )
@@ -44,32 +45,50 @@ func main() {
 	os.Exit(code)
 }
 
-type commands struct {
-	Run      runCommand      `cmd:"" help:"One run: a closed loop, or with --rate an open one."`
-	Suite    suiteCommand    `cmd:"" help:"Four runs in a row, as one table: a closed loop, open loops at 200 and 1,000 events a second, and a closed loop of 100 events a POST."`
-	Slow     slowCommand     `cmd:"" help:"What an endpoint that answers late does to the others: runs without and with it, in turns."`
-	Waiting  waitingCommand  `cmd:"" help:"What deliveries that wait for a paused endpoint do to the speed: the same run before and after they were made."`
-	Selftest selftestCommand `cmd:"" help:"What generator and receiver reach by themselves on this machine, against a stub that only passes events on: the ceiling of any other figure."`
-}
-
 // target are the flags of every command that drives a server.
 type target struct {
-	URL         string        `default:"http://127.0.0.1:8000" env:"POSTHORN_URL" help:"Base URL of the Posthorn."`
-	Key         string        `env:"POSTHORN_API_KEY" placeholder:"KEY" help:"API key, where one is asked for: registering endpoints takes an admin's."`
-	PID         []int         `name:"pid" placeholder:"PID" help:"The server's processes, whose memory and CPU time are added up. Left out: the process that listens at a loopback --url."`
-	Listen      string        `default:"127.0.0.1:0" help:"Address of the receiver; port 0 is any free one."`
-	ReceiverURL string        `placeholder:"URL" help:"URL at which the server reaches the receiver, when that is not --listen: the public side of a tunnel, for one."`
-	Payload     int           `default:"300" help:"Bytes of each event's payload."`
-	Timeout     time.Duration `default:"10s" help:"Longest wait for one answer."`
-	GiveUp      time.Duration `default:"10s" help:"Stop posting when nothing was accepted for this long."`
-	Drain       time.Duration `default:"60s" help:"Longest wait for what was accepted and has not arrived."`
-	Linger      time.Duration `default:"500ms" help:"How long to listen on for duplicates after the last delivery."`
-	JSON        bool          `name:"json" help:"Print one JSON object."`
+	URL         string
+	Key         string
+	PID         []int
+	Listen      string
+	ReceiverURL string
+	Payload     int
+	Timeout     time.Duration
+	GiveUp      time.Duration
+	Drain       time.Duration
+	Linger      time.Duration
+	JSON        bool
+}
+
+func (t *target) flags(f *pflag.FlagSet) {
+	url := os.Getenv("POSTHORN_URL")
+	if url == "" {
+		url = "http://127.0.0.1:8000"
+	}
+	f.StringVar(&t.URL, "url", url, "Base `URL` of the Posthorn. Variable: POSTHORN_URL.")
+	f.StringVar(&t.Key, "key", "", "API `KEY`, where one is asked for: registering endpoints takes an admin's. Variable: POSTHORN_API_KEY.")
+	f.IntSliceVar(&t.PID, "pid", nil, "`PID`s of the server's processes, whose memory and CPU time are added up. Left out: the process that listens at a loopback --url.")
+	f.StringVar(&t.Listen, "listen", "127.0.0.1:0", "Address of the receiver, `HOST:PORT`; port 0 is any free one.")
+	f.StringVar(&t.ReceiverURL, "receiver-url", "", "`URL` at which the server reaches the receiver, when that is not --listen: the public side of a tunnel, for one.")
+	f.IntVar(&t.Payload, "payload", 300, "`BYTES` of each event's payload.")
+	f.DurationVar(&t.Timeout, "timeout", 10*time.Second, "Longest wait for one answer: a `TIME`.")
+	f.DurationVar(&t.GiveUp, "give-up", 10*time.Second, "Stop posting when nothing was accepted for this `TIME`.")
+	f.DurationVar(&t.Drain, "drain", time.Minute, "Longest wait for what was accepted and has not arrived: a `TIME`.")
+	f.DurationVar(&t.Linger, "linger", 500*time.Millisecond, "For how much `TIME` to listen on for duplicates after the last delivery.")
+	f.BoolVar(&t.JSON, "json", false, "Print one JSON object.")
+}
+
+// key is the API key: not a flag's default, which --help would print.
+func (t *target) key() string {
+	if t.Key == "" {
+		return os.Getenv("POSTHORN_API_KEY")
+	}
+	return t.Key
 }
 
 func (t target) options() load.Options {
 	o := load.Defaults()
-	o.URL, o.Key, o.PIDs = t.URL, t.Key, t.PID
+	o.URL, o.Key, o.PIDs = t.URL, t.key(), t.PID
 	o.Listen, o.ReceiverURL, o.Payload = t.Listen, t.ReceiverURL, t.Payload
 	o.Timeout, o.GiveUp, o.Drain, o.Linger = t.Timeout, t.GiveUp, t.Drain, t.Linger
 	return o
@@ -77,17 +96,32 @@ func (t target) options() load.Options {
 
 type runCommand struct {
 	target
-	Connections     int           `short:"c" default:"32" help:"Posts under way at once; with --rate, at most."`
-	Rate            float64       `placeholder:"N" help:"Open loop: post this many events a second whether or not answers are in, and count latencies from the planned moment."`
-	Events          int           `short:"n" placeholder:"N" help:"Post this many events."`
-	Duration        time.Duration `short:"d" placeholder:"10s" help:"Post for this long (10s when --events is not given either). With --events: whichever ends first."`
-	Batch           int           `default:"1" placeholder:"N" help:"Events in one POST, 1 to 100; from 2 on they go to /api/v1/events/batch."`
-	Endpoints       int           `default:"1" help:"Endpoints to register. Every event goes to each."`
-	EndpointTimeout int           `placeholder:"S" help:"Timeout of each endpoint in seconds, 1 to 30. Left out: the server's default."`
-	Slow            time.Duration `placeholder:"100ms" help:"Endpoints answer this much later."`
-	Fail            float64       `placeholder:"SHARE" help:"Endpoints answer this share of the attempts, 0 to 1, with 503."`
-	Hang            bool          `help:"Endpoints never answer. Deliveries to them do not count as lost."`
-	Misbehaving     int           `placeholder:"N" help:"How many of the endpoints --slow, --fail or --hang is about; the others answer 200 at once. Left out: all."`
+	Connections     int
+	Rate            float64
+	Events          int
+	Duration        time.Duration
+	Batch           int
+	Endpoints       int
+	EndpointTimeout int
+	Slow            time.Duration
+	Fail            float64
+	Hang            bool
+	Misbehaving     int
+}
+
+func (c *runCommand) flags(f *pflag.FlagSet) {
+	c.target.flags(f)
+	f.IntVarP(&c.Connections, "connections", "c", 32, "`N` posts under way at once; with --rate, at most.")
+	f.Float64Var(&c.Rate, "rate", 0, "Open loop: post `N` events a second whether or not answers are in, and count latencies from the planned moment.")
+	f.IntVarP(&c.Events, "events", "n", 0, "Post `N` events.")
+	f.DurationVarP(&c.Duration, "duration", "d", 0, "Post for this `TIME` (10s when --events is not given either). With --events: whichever ends first.")
+	f.IntVar(&c.Batch, "batch", 1, "`N` events in one POST, 1 to 100; from 2 on they go to /api/v1/events/batch.")
+	f.IntVar(&c.Endpoints, "endpoints", 1, "`N` endpoints to register. Every event goes to each.")
+	f.IntVar(&c.EndpointTimeout, "endpoint-timeout", 0, "Timeout of each endpoint in `SECONDS`, 1 to 30. Left out: the server's default.")
+	f.DurationVar(&c.Slow, "slow", 0, "Endpoints answer this `TIME` later, such as 100ms.")
+	f.Float64Var(&c.Fail, "fail", 0, "Endpoints answer this `SHARE` of the attempts, 0 to 1, with 503.")
+	f.BoolVar(&c.Hang, "hang", false, "Endpoints never answer. Deliveries to them do not count as lost.")
+	f.IntVar(&c.Misbehaving, "misbehaving", 0, "How many of the endpoints --slow, --fail or --hang is about, `N`; the others answer 200 at once. Left out: all.")
 }
 
 func (c runCommand) options() load.Options {
@@ -108,7 +142,12 @@ const batchConnections = 4
 
 type suiteCommand struct {
 	target
-	Duration time.Duration `short:"d" default:"10s" help:"Length of each run."`
+	Duration time.Duration
+}
+
+func (c *suiteCommand) flags(f *pflag.FlagSet) {
+	c.target.flags(f)
+	f.DurationVarP(&c.Duration, "duration", "d", 10*time.Second, "Length of each run: a `TIME`.")
 }
 
 func (c suiteCommand) options() []load.Options {
@@ -125,12 +164,22 @@ func (c suiteCommand) options() []load.Options {
 
 type slowCommand struct {
 	target
-	Connections int           `short:"c" default:"32" help:"Posts under way at once, at most."`
-	Rate        float64       `default:"200" help:"Events a second; each goes to every endpoint."`
-	Duration    time.Duration `short:"d" default:"10s" help:"Length of each run."`
-	Endpoints   int           `default:"2" help:"Endpoints, of which one answers late."`
-	Slow        time.Duration `default:"100ms" help:"How much later."`
-	Rounds      int           `default:"3" help:"Runs without and with it."`
+	Connections int
+	Rate        float64
+	Duration    time.Duration
+	Endpoints   int
+	Slow        time.Duration
+	Rounds      int
+}
+
+func (c *slowCommand) flags(f *pflag.FlagSet) {
+	c.target.flags(f)
+	f.IntVarP(&c.Connections, "connections", "c", 32, "`N` posts under way at once, at most.")
+	f.Float64Var(&c.Rate, "rate", 200, "`N` events a second; each goes to every endpoint.")
+	f.DurationVarP(&c.Duration, "duration", "d", 10*time.Second, "Length of each run: a `TIME`.")
+	f.IntVar(&c.Endpoints, "endpoints", 2, "`N` endpoints, of which one answers late.")
+	f.DurationVar(&c.Slow, "slow", 100*time.Millisecond, "How much `TIME` later.")
+	f.IntVar(&c.Rounds, "rounds", 3, "`N` runs without and with it.")
 }
 
 func (c slowCommand) options() load.Options {
@@ -142,10 +191,18 @@ func (c slowCommand) options() load.Options {
 
 type waitingCommand struct {
 	target
-	Connections int           `short:"c" default:"4" help:"Posts under way at once."`
-	Duration    time.Duration `short:"d" default:"10s" help:"Length of each of the two runs."`
-	Batch       int           `default:"100" placeholder:"N" help:"Events in one POST, 1 to 100."`
-	Deliveries  int           `default:"1000000" help:"How many wait."`
+	Connections int
+	Duration    time.Duration
+	Batch       int
+	Deliveries  int
+}
+
+func (c *waitingCommand) flags(f *pflag.FlagSet) {
+	c.target.flags(f)
+	f.IntVarP(&c.Connections, "connections", "c", 4, "`N` posts under way at once.")
+	f.DurationVarP(&c.Duration, "duration", "d", 10*time.Second, "Length of each of the two runs: a `TIME`.")
+	f.IntVar(&c.Batch, "batch", 100, "`N` events in one POST, 1 to 100.")
+	f.IntVar(&c.Deliveries, "deliveries", 1_000_000, "`N` deliveries wait.")
 }
 
 func (c waitingCommand) options() load.Options {
@@ -155,12 +212,21 @@ func (c waitingCommand) options() load.Options {
 }
 
 type selftestCommand struct {
-	Connections int           `short:"c" default:"32" help:"Posts under way at once."`
-	Rate        float64       `placeholder:"N" help:"Open loop at this many events a second: the latencies that are this program's own."`
-	Duration    time.Duration `short:"d" default:"5s" help:"Length of the run."`
-	Payload     int           `default:"300" help:"Bytes of each event's payload."`
-	Batch       int           `default:"1" placeholder:"N" help:"Events in one POST, 1 to 100."`
-	JSON        bool          `name:"json" help:"Print one JSON object."`
+	Connections int
+	Rate        float64
+	Duration    time.Duration
+	Payload     int
+	Batch       int
+	JSON        bool
+}
+
+func (c *selftestCommand) flags(f *pflag.FlagSet) {
+	f.IntVarP(&c.Connections, "connections", "c", 32, "`N` posts under way at once.")
+	f.Float64Var(&c.Rate, "rate", 0, "Open loop at `N` events a second: the latencies that are this program's own.")
+	f.DurationVarP(&c.Duration, "duration", "d", 5*time.Second, "Length of the run: a `TIME`.")
+	f.IntVar(&c.Payload, "payload", 300, "`BYTES` of each event's payload.")
+	f.IntVar(&c.Batch, "batch", 1, "`N` events in one POST, 1 to 100.")
+	f.BoolVar(&c.JSON, "json", false, "Print one JSON object.")
 }
 
 func (c selftestCommand) options(url string) load.Options {
@@ -181,29 +247,9 @@ type program struct {
 var errUsage = errors.New("usage")
 
 func run(ctx context.Context, args []string, out, errOut io.Writer) int {
-	var c commands
-	parser, err := kong.New(&c, kong.Name("loadtest"), kong.Description(description),
-		kong.Writers(out, errOut), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
-	if err != nil {
-		return complain(errOut, err, 1)
-	}
-	chosen, err := parser.Parse(args)
-	if err != nil {
-		return complain(errOut, fmt.Errorf("%w (loadtest --help shows what there is)", err), 2)
-	}
-	p := program{out: out, errOut: errOut, fresh: isTerminal(errOut)}
-	switch chosen.Command() {
-	case "suite":
-		err = p.suite(ctx, c.Suite)
-	case "slow":
-		err = p.slow(ctx, c.Slow)
-	case "waiting":
-		err = p.waiting(ctx, c.Waiting)
-	case "selftest":
-		err = p.selftest(ctx, c.Selftest)
-	default:
-		err = p.run(ctx, c.Run)
-	}
+	root := program{out: out, errOut: errOut, fresh: isTerminal(errOut)}.command()
+	root.SetArgs(append([]string{}, args...)) // nil would mean the process's own
+	err := root.ExecuteContext(ctx)
 	switch {
 	case errors.Is(err, errUsage), errors.Is(err, load.ErrOptions):
 		return complain(errOut, err, 2)
@@ -211,6 +257,47 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 		return complain(errOut, err, 1)
 	}
 	return 0
+}
+
+// command is the command line.
+func (p program) command() *cobra.Command {
+	root := &cobra.Command{
+		Use: "loadtest", Long: description, SilenceErrors: true, SilenceUsage: true,
+		Args: nothing, RunE: func(*cobra.Command, []string) error { return misused("expected run, suite, slow, waiting or selftest") },
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetOut(p.out)
+	root.SetErr(p.errOut)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return misused(err.Error()) })
+	r, s, t := &runCommand{}, &suiteCommand{}, &selftestCommand{}
+	slow, waiting := &slowCommand{}, &waitingCommand{}
+	add := func(name, short string, flags func(*pflag.FlagSet), run func(ctx context.Context) error) {
+		c := &cobra.Command{Use: name, Short: short, Args: nothing, RunE: func(c *cobra.Command, _ []string) error { return run(c.Context()) }}
+		flags(c.Flags())
+		root.AddCommand(c)
+	}
+	add("run", "One run: a closed loop, or with --rate an open one.", r.flags, func(ctx context.Context) error { return p.run(ctx, *r) })
+	add("suite", "Four runs in a row, as one table: a closed loop, open loops at 200 and 1,000 events a second, and a closed loop of 100 events a POST.", s.flags,
+		func(ctx context.Context) error { return p.suite(ctx, *s) })
+	add("slow", "What an endpoint that answers late does to the others: runs without and with it, in turns.", slow.flags,
+		func(ctx context.Context) error { return p.slow(ctx, *slow) })
+	add("waiting", "What deliveries that wait for a paused endpoint do to the speed: the same run before and after they were made.", waiting.flags,
+		func(ctx context.Context) error { return p.waiting(ctx, *waiting) })
+	add("selftest", "What generator and receiver reach by themselves on this machine, against a stub that only passes events on: the ceiling of any other figure.", t.flags,
+		func(ctx context.Context) error { return p.selftest(ctx, *t) })
+	return root
+}
+
+// nothing refuses arguments.
+func nothing(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return misused(fmt.Sprintf("unexpected %q", args[0]))
+	}
+	return nil
+}
+
+func misused(what string) error {
+	return fmt.Errorf("%w: %s (loadtest --help shows what there is)", errUsage, what)
 }
 
 func complain(errOut io.Writer, err error, code int) int {

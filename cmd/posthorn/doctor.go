@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"posthorn/internal/awssqs"
 	"posthorn/internal/config"
 	examining "posthorn/internal/doctor"
@@ -23,10 +25,26 @@ import (
 // doctor examines a deployed stack, and changes nothing.
 type doctor struct {
 	place
-	Queue           *string `arg:"--queue" help:"SQS queue of deliveries; of a stack, its output QueueUrl. Variable: POSTHORN_QUEUE_URL (posthorn-deliveries)." placeholder:"URL"`
-	DeadLetterQueue *string `arg:"--dead-letter-queue" help:"Its dead-letter queue; of a stack, its output DeadLetterQueueUrl. Variable: POSTHORN_DLQ_URL (posthorn-dead-letters)." placeholder:"URL"`
-	KMSKey          *string `arg:"--kms-key" help:"KMS key that seals secrets; without it none is looked at. Variable: POSTHORN_KMS_KEY_ID." placeholder:"ID"`
-	JSON            bool    `arg:"--json" help:"Print the findings as one JSON object."`
+	Queue, DeadLetterQueue, KMSKey *string
+
+	JSON bool
+}
+
+func doctorCommand() *cobra.Command {
+	d := &doctor{}
+	c := &cobra.Command{
+		Use: "doctor", Short: "Examine what is deployed, changing nothing", Args: none,
+		Long:    "Examine a deployed table, its queues and its KMS key, changing nothing: what is wrong, and what to do.",
+		Example: "  posthorn doctor --table NAME --queue URL --dead-letter-queue URL --kms-key ID\n  posthorn doctor --local",
+		RunE:    checked(d.Validate, d.Run),
+	}
+	d.flags(c.Flags())
+	f := c.Flags()
+	f.Var(optional{&d.Queue, "URL"}, "queue", "SQS queue of deliveries; of a stack, its output QueueUrl. Variable: POSTHORN_QUEUE_URL (posthorn-deliveries).")
+	f.Var(optional{&d.DeadLetterQueue, "URL"}, "dead-letter-queue", "Its dead-letter queue; of a stack, its output DeadLetterQueueUrl. Variable: POSTHORN_DLQ_URL (posthorn-dead-letters).")
+	f.Var(optional{&d.KMSKey, "ID"}, "kms-key", "KMS key that seals secrets; without it none is looked at. Variable: POSTHORN_KMS_KEY_ID.")
+	f.BoolVar(&d.JSON, "json", false, "Print the findings as one JSON object.")
+	return c
 }
 
 // doctorTime bounds an examination.

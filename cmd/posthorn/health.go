@@ -12,14 +12,28 @@ import (
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"posthorn/internal/config"
 )
 
 // health asks a running server whether it lives: for the health checks of
 // containers, whose images have no shell and no curl.
 type health struct {
-	URL   string `arg:"--url" help:"Of the server. Without it: the one that HOST and PORT describe." placeholder:"URL"`
-	Ready bool   `arg:"--ready" help:"Ask whether its services answer too: GET /ready instead of /health."`
+	URL   string
+	Ready bool
+}
+
+func healthCommand() *cobra.Command {
+	h := &health{}
+	c := &cobra.Command{
+		Use: "health", Short: "Ask a running server whether it lives, for the health check of a container", Args: none,
+		Example: "  posthorn health\n  posthorn health --ready --url http://127.0.0.1:8000",
+		RunE:    checked(h.Validate, h.Run),
+	}
+	c.Flags().StringVar(&h.URL, "url", "", "`URL` of the server. Without it: the one that HOST and PORT describe.")
+	c.Flags().BoolVar(&h.Ready, "ready", false, "Ask whether its services answer too: GET /ready instead of /health.")
+	return c
 }
 
 // healthTime bounds the question.

@@ -15,6 +15,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/spf13/cobra"
+
 	"posthorn/internal/config"
 	"posthorn/internal/dynamo"
 	"posthorn/internal/hook"
@@ -23,13 +25,11 @@ import (
 	"posthorn/internal/wire"
 )
 
-// keys are the commands on API keys. They go to the table, past the API: the
-// first key has to come from somewhere, and who may write the table may call
+// keysCommand has the commands on API keys. They go to the table, past the API:
+// the first key has to come from somewhere, and who may write the table may call
 // anyway.
-type keys struct {
-	Create *createKey `arg:"subcommand:create" help:"Make a key, and print it, alone, on standard output. It is shown this once."`
-	List   *listKeys  `arg:"subcommand:list" help:"List the keys, newest first, without what they open with."`
-	Revoke *revokeKey `arg:"subcommand:revoke" help:"Revoke a key by its id."`
+func keysCommand() *cobra.Command {
+	return group("keys", "Make, list and revoke API keys", createKeyCommand(), listKeysCommand(), revokeKeyCommand())
 }
 
 // keysTimeout ends a command that reaches nobody.
@@ -54,9 +54,22 @@ var errTenant = errors.New(`--tenant: must be 1 to 64 of a-z, 0-9, "_" and "-"`)
 // createKey makes a key.
 type createKey struct {
 	keyStore
-	Role        string `arg:"--role" help:"What it may do: admin, everything; producer, post events; viewer, read; metrics, read /metrics and /api/v1/stats." placeholder:"ROLE"`
-	Tenant      string `arg:"--tenant" default:"default" help:"Whose key it is." placeholder:"TENANT"`
-	Description string `arg:"--description" help:"What it is for." placeholder:"TEXT"`
+	Role, Tenant, Description string
+}
+
+func createKeyCommand() *cobra.Command {
+	k := &createKey{}
+	c := &cobra.Command{
+		Use: "create", Short: "Make a key, and print it, alone, on standard output", Args: none,
+		Long:    "Make a key, and print it, alone, on standard output. It is shown this once.",
+		Example: "  posthorn keys create --role admin --table NAME\n  posthorn keys create --role producer --tenant acme --description \"the shop\" --local",
+		RunE:    checked(k.Validate, k.Run),
+	}
+	k.flags(c.Flags())
+	c.Flags().StringVar(&k.Role, "role", "", "The `ROLE`, what it may do: admin, everything; producer, post events; viewer, read; metrics, read /metrics and /api/v1/stats.")
+	c.Flags().StringVar(&k.Tenant, "tenant", httpapi.DefaultTenant, "The `TENANT` whose key it is.")
+	c.Flags().StringVar(&k.Description, "description", "", "What it is for: a `TEXT`.")
+	return c
 }
 
 // Validate checks the command line.
@@ -102,8 +115,21 @@ func hint(line string) error {
 // listKeys lists keys.
 type listKeys struct {
 	keyStore
-	Tenant string `arg:"--tenant" help:"Those of this tenant." placeholder:"TENANT"`
-	JSON   bool   `arg:"--json" help:"Print one JSON array."`
+	Tenant string
+	JSON   bool
+}
+
+func listKeysCommand() *cobra.Command {
+	k := &listKeys{}
+	c := &cobra.Command{
+		Use: "list", Short: "List the keys, newest first, without what they open with", Args: none,
+		Example: "  posthorn keys list --table NAME\n  posthorn keys list --local --json",
+		RunE:    checked(k.Validate, k.Run),
+	}
+	k.flags(c.Flags())
+	c.Flags().StringVar(&k.Tenant, "tenant", "", "Those of this `TENANT`.")
+	c.Flags().BoolVar(&k.JSON, "json", false, "Print one JSON array.")
+	return c
 }
 
 // Validate checks the command line.
@@ -182,14 +208,29 @@ func printable(s string) string {
 // revokeKey revokes a key.
 type revokeKey struct {
 	keyStore
-	ID string `arg:"positional,required" help:"The key's id: what stands between ph_ and the next _."`
+	ID string
+}
+
+func revokeKeyCommand() *cobra.Command {
+	k := &revokeKey{}
+	c := &cobra.Command{
+		Use: "revoke ID", Short: "Revoke a key by its id", Args: one("ID"),
+		Long:    "Revoke a key by its id: what stands between ph_ and the next _.",
+		Example: "  posthorn keys revoke 01JCXZ5T5V8Q0R9A1B2C3D4E5F --table NAME",
+	}
+	k.flags(c.Flags())
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		k.ID = args[0]
+		return checked(k.Validate, k.Run)(cmd, args)
+	}
+	return c
 }
 
 // Validate checks the command line. It does not repeat what
 // was given, which may be a whole key.
 func (c *revokeKey) Validate() error {
 	if !hook.ValidKeyID(c.ID) {
-		return errors.New("<id>: must be the id of a key, the 26 characters between ph_ and the next _")
+		return errors.New("ID: must be the id of a key, the 26 characters between ph_ and the next _")
 	}
 	return c.keyStore.Validate()
 }

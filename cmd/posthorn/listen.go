@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"posthorn/internal/client"
 	"posthorn/verify"
 )
@@ -22,10 +24,25 @@ import (
 // listenHere registers an endpoint for as long as it runs, and shows what comes.
 type listenHere struct {
 	remote
-	Events    []string `arg:"--events,separate" help:"A filter, such as order.*; may be given more than once (*)." placeholder:"FILTER"`
-	Addr      string   `arg:"--addr" default:"127.0.0.1:0" help:"Address to listen on; port 0: any free one." placeholder:"HOST:PORT"`
-	PublicURL string   `arg:"--public-url" help:"Where Posthorn reaches this, such as a tunnel's URL. Without it: the address, which a Posthorn on this machine reaches." placeholder:"URL"`
-	Forward   string   `arg:"--forward" help:"Post each delivery on to this URL, and answer as it does." placeholder:"URL"`
+	Events                   []string
+	Addr, PublicURL, Forward string
+}
+
+func listenCommand() *cobra.Command {
+	l := &listenHere{}
+	c := &cobra.Command{
+		Use: "listen", Short: "Show deliveries as they arrive at an endpoint of its own", Args: none,
+		Long:    "Register an endpoint for as long as this runs, and show each delivery with its signature checked.",
+		Example: "  posthorn listen\n  posthorn listen --events 'order.*' --forward http://localhost:3000/hook",
+		RunE:    checked(l.Validate, l.Run),
+	}
+	l.flags(c.Flags())
+	f := c.Flags()
+	f.StringArrayVar(&l.Events, "events", nil, "A `FILTER`, such as order.*; may be given more than once (*).")
+	f.StringVar(&l.Addr, "addr", "127.0.0.1:0", "Address to listen on, `HOST:PORT`; port 0: any free one.")
+	f.StringVar(&l.PublicURL, "public-url", "", "`URL` where Posthorn reaches this, such as a tunnel's. Without it: the address, which a Posthorn on this machine reaches.")
+	f.StringVar(&l.Forward, "forward", "", "Post each delivery on to this `URL`, and answer as it does.")
+	return c
 }
 
 // Validate checks the command line.

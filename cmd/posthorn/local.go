@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/spf13/cobra"
 
 	"posthorn/internal/config"
 	"posthorn/internal/lambdaevent"
@@ -31,12 +32,23 @@ import (
 )
 
 // local runs the whole system in this process. A flag wins over its variable.
-type local struct {
-	Host    *string `arg:"--host" help:"Address of the API. Variable: HOST (127.0.0.1)." placeholder:"ADDR"`
-	Port    *string `arg:"--port" help:"Port of the API; 0: any free one. Variable: PORT (8000)." placeholder:"PORT"`
-	AWSHost *string `arg:"--aws-host" help:"Address of SQS, DynamoDB and KMS. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
-	AWSPort *string `arg:"--aws-port" help:"Port of SQS, DynamoDB and KMS; 0: any free one. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
-	Data    *string `arg:"--data" help:"Folder of the data. Variable: POSTHORN_DATA_DIR (.posthorn)." placeholder:"DIR"`
+type local struct{ Host, Port, AWSHost, AWSPort, Data *string }
+
+func localCommand() *cobra.Command {
+	l := &local{}
+	c := &cobra.Command{
+		Use: "local", Short: "Run everything on this machine: API, deliveries, SQS and DynamoDB", Args: none,
+		Long:    "Run everything in this process: the API, deliveries, SQS and DynamoDB, with the data in a folder.",
+		Example: "  posthorn local\n  posthorn local --port 9000 --data /var/lib/posthorn",
+		RunE:    func(*cobra.Command, []string) error { return l.Run() },
+	}
+	f := c.Flags()
+	f.Var(optional{&l.Host, "ADDR"}, "host", "Address of the API. Variable: HOST (127.0.0.1).")
+	f.Var(optional{&l.Port, "PORT"}, "port", "Port of the API; 0: any free one. Variable: PORT (8000).")
+	f.Var(optional{&l.AWSHost, "ADDR"}, "aws-host", "Address of SQS, DynamoDB and KMS. Variable: POSTHORN_AWS_HOST (127.0.0.1).")
+	f.Var(optional{&l.AWSPort, "PORT"}, "aws-port", "Port of SQS, DynamoDB and KMS; 0: any free one. Variable: POSTHORN_AWS_PORT (4566).")
+	f.Var(optional{&l.Data, "DIR"}, "data", "Folder of the data. Variable: POSTHORN_DATA_DIR (.posthorn).")
+	return c
 }
 
 // countsEvery is how often counters are stored; a process that is killed

@@ -10,44 +10,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 
-	"github.com/alexflint/go-arg"
+	"github.com/spf13/cobra"
 
 	"posthorn/internal/config"
 	"posthorn/internal/wire"
 )
-
-// commands is the command line. Its library finds no method by its name: one
-// that does keeps the linker from leaving out the methods that nothing calls,
-// which are a quarter of the program.
-type commands struct {
-	Local       *local         `arg:"subcommand:local" help:"Run everything in this process: the API, deliveries, SQS and DynamoDB, with the data in a folder."`
-	Serve       *serve         `arg:"subcommand:serve" help:"Run the API and the workers as a long-running process on the SQS and DynamoDB of an account or an emulator; any number of them share the work."`
-	Doctor      *doctor        `arg:"subcommand:doctor" help:"Examine a deployed table, its queues and its KMS key, changing nothing: what is wrong, and what to do."`
-	Health      *health        `arg:"subcommand:health" help:"Ask a running server whether it lives, for the health check of a container."`
-	Keys        *keys          `arg:"subcommand:keys" help:"Make, list and revoke API keys, in an account or of a running \"posthorn local\"."`
-	Reconcile   *reconcile     `arg:"subcommand:reconcile" help:"Find deliveries and jobs that the queue has lost, and send them again."`
-	Endpoints   *endpoints     `arg:"subcommand:endpoints" help:"Look at the endpoints of a running Posthorn; pause, resume and test them."`
-	Events      *eventCommands `arg:"subcommand:events" help:"Look at its events."`
-	Deliveries  *deliveries    `arg:"subcommand:deliveries" help:"Look at its deliveries, and send them again."`
-	DLQ         *dlq           `arg:"subcommand:dlq" help:"Look at its dead letters, and send them again."`
-	Jobs        *jobs          `arg:"subcommand:jobs" help:"Look at its jobs, and wait for them."`
-	Stats       *stats         `arg:"subcommand:stats" help:"Print what it counts."`
-	Listen      *listenHere    `arg:"subcommand:listen" help:"Register an endpoint for as long as this runs, and show each delivery with its signature checked."`
-	ShowVersion *version       `arg:"subcommand:version" help:"Print the version."`
-}
-
-// Description implements arg.Described.
-func (commands) Description() string {
-	return "Webhooks sent from your own AWS account: signed, retried, never lost, visible when they fail."
-}
-
-// Version implements arg.Versioned.
-func (commands) Version() string { return "posthorn " + wire.Version }
-
-// command is what a command line asks for, with its flags.
-type command interface{ Run() error }
 
 // Exit codes: what was asked for is wrong, or it failed.
 const (
@@ -61,32 +29,62 @@ func main() {
 
 // run parses the command line and does what it says. It returns the exit code.
 func run(args []string) int {
-	var c commands
-	parser, err := arg.NewParser(arg.Config{Program: "posthorn", IgnoreEnv: true}, &c)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "posthorn:", err)
-		return exitFailure
+	root := posthornCommand()
+	root.SetArgs(append([]string{}, args...)) // nil would mean the process's own
+	asked, err := root.ExecuteC()
+	if err == nil {
+		return 0
 	}
-	asked, err := parse(parser, args)
-	switch {
-	case errors.Is(err, arg.ErrHelp):
-		return exit(parser.WriteHelpForSubcommand(os.Stdout, parser.SubcommandNames()...))
-	case errors.Is(err, arg.ErrVersion):
-		return exit(version{}.Run())
-	case err != nil:
-		fmt.Fprintf(os.Stderr, "posthorn: %v\nTry: %s --help\n", err, strings.Join(append([]string{"posthorn"}, parser.SubcommandNames()...), " "))
-		return exitUsage
+	fmt.Fprintln(os.Stderr, "posthorn:", err)
+	if misspelt := (lineError{}); errors.As(err, &misspelt) {
+		fmt.Fprintf(os.Stderr, "Try: %s --help\n", asked.CommandPath())
 	}
-	return exit(asked.Run())
+	return codeOf(err)
 }
 
-// exit says what failed, and returns the exit code.
-func exit(err error) int {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "posthorn:", err)
-		return codeOf(err)
+// posthornCommand is the command line.
+func posthornCommand() *cobra.Command {
+	root := group("posthorn", "Webhooks sent from your own AWS account: signed, retried, never lost, visible when they fail.")
+	show := root.Flags().Bool("version", false, "Print the version.")
+	misused := root.RunE
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if *show {
+			return printVersion(cmd, args)
+		}
+		return misused(cmd, args)
 	}
-	return 0
+	root.PersistentFlags().BoolP("help", "h", false, "Show this.")
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return lineError{flagError(err)} })
+	root.SetHelpFunc(printHelp)
+
+	const (
+		running = "run"
+		calling = "call"
+		tending = "tend"
+	)
+	root.AddGroup(
+		&cobra.Group{ID: running, Title: "Run it:"},
+		&cobra.Group{ID: calling, Title: "Call the API of one that runs, wherever it does:"},
+		&cobra.Group{ID: tending, Title: "Tend what is in an account:"},
+	)
+	add := func(id string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = id
+			root.AddCommand(c)
+		}
+	}
+	add(running, localCommand(), serveCommand(), healthCommand())
+	add(calling, endpointsCommand(), eventsCommand(), deliveriesCommand(), dlqCommand(), jobsCommand(), statsCommand(), listenCommand())
+	add(tending, keysCommand(), reconcileCommand(), doctorCommand())
+	root.AddCommand(&cobra.Command{Use: "version", Short: "Print the version", Args: none, RunE: printVersion})
+	return root
+}
+
+// printVersion prints the program's version.
+func printVersion(*cobra.Command, []string) error {
+	_, err := fmt.Println("posthorn", wire.Version)
+	return err
 }
 
 // usageError is an error of what the command was asked for or told, and not of
@@ -95,36 +93,18 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
+// lineError is an error of the command line itself, which --help helps with.
+type lineError struct{ error }
+
+func (e lineError) Unwrap() error { return e.error }
+
 // codeOf is what the program exits with after an error.
 func codeOf(err error) int {
 	var usage usageError
+	var line lineError
 	var configuration *config.Error
-	if errors.As(err, &usage) || errors.As(err, &configuration) {
+	if errors.As(err, &usage) || errors.As(err, &line) || errors.As(err, &configuration) {
 		return exitUsage
 	}
 	return exitFailure
-}
-
-// parse is the command that was asked for. Its errors are the caller's.
-func parse(parser *arg.Parser, args []string) (command, error) {
-	if err := parser.Parse(args); err != nil {
-		return nil, err
-	}
-	asked, ok := parser.Subcommand().(command)
-	if !ok {
-		return nil, errors.New("expected one of the commands that --help lists")
-	}
-	if v, ok := asked.(interface{ Validate() error }); ok {
-		return asked, v.Validate()
-	}
-	return asked, nil
-}
-
-// version prints the program's version.
-type version struct{}
-
-// Run implements the command.
-func (version) Run() error {
-	_, err := fmt.Println("posthorn", wire.Version)
-	return err
 }

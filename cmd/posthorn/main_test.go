@@ -9,17 +9,16 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"posthorn/internal/config"
-	"posthorn/internal/httpapi"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -35,9 +34,15 @@ func TestExitCodes(t *testing.T) {
 		"help of a command":   {args: []string{"local", "--help"}, want: 0},
 		"version":             {args: []string{"version"}, want: 0},
 		"no command":          {want: 2, says: "expected one of"},
-		"unknown command":     {args: []string{"bogus"}, want: 2, says: "invalid subcommand: bogus"},
+		"unknown command":     {args: []string{"bogus"}, want: 2, says: `there is no command "bogus": expected one of: completion, deliveries`},
+		"a near miss":         {args: []string{"dlq", "lst"}, want: 2, says: `there is no command "lst": did you mean list?`},
+		"one too many":        {args: []string{"stats", "x"}, want: 2, says: `"x" is one argument too many`},
+		"a switch's value":    {args: []string{"stats", "--json=x"}, want: 2, says: `--json: must be true or false, and not "x"`},
+		"a time":              {args: []string{"reconcile", "--since", "x"}, want: 2, says: `--since: must be a time such as 2026-11-24T04:00:00Z, and not "x"`},
+		"a flag cut short":    {args: []string{"stats", "--url"}, want: 2, says: "--url: has no value"},
+		"a letter":            {args: []string{"stats", "-x"}, want: 2, says: "there is no flag -x"},
 		"help to look at":     {args: []string{"keys", "list", "--bogus"}, want: 2, says: "Try: posthorn keys list --help"},
-		"unknown flag":        {args: []string{"local", "--bogus"}, want: 2, says: "unknown argument --bogus"},
+		"unknown flag":        {args: []string{"local", "--bogus"}, want: 2, says: "there is no flag --bogus"},
 		"bad variables":       {args: []string{"local"}, env: map[string]string{"RETRY_JITTER": "7", "LOG_LEVEL": "loud"}, want: 2, says: "RETRY_JITTER"},
 		"a flag's bad value":  {args: []string{"local", "--port", "abc"}, want: 2, says: `--port: "abc"`},
 		"a flag left empty":   {args: []string{"local", "--data", ""}, want: 2, says: "--data: has no value"},
@@ -56,28 +61,45 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// The library names a flag after its field where no tag does, without a hyphen,
-// and does not mind tags that it does not know.
-func TestEveryFlagIsNamedInItsTag(t *testing.T) {
-	named := regexp.MustCompile(`^(--[a-z]+(-[a-z]+)*(,separate)?|subcommand:[a-z]+|positional(,required)?)$`)
-	var check func(of reflect.Type)
-	check = func(of reflect.Type) {
-		for field := range of.Fields() {
-			switch tag := field.Tag.Get("arg"); {
-			case field.Anonymous:
-				check(field.Type)
-			default:
-				require.Regexp(t, named, tag, "%s.%s", of, field.Name)
-				require.NotEmpty(t, field.Tag.Get("help"), "%s.%s", of, field.Name)
-				if strings.HasPrefix(tag, "subcommand:") {
-					check(field.Type.Elem())
-				}
-			}
-		}
+// every calls look with each of the commands.
+func every(c *cobra.Command, look func(*cobra.Command)) {
+	look(c)
+	for _, sub := range c.Commands() {
+		every(sub, look)
 	}
-	check(reflect.TypeFor[commands]())
-	tenant, _ := reflect.TypeFor[createKey]().FieldByName("Tenant")
-	require.Equal(t, httpapi.DefaultTenant, tenant.Tag.Get("default"))
+}
+
+// People read these in a list, and aloud.
+func TestEveryCommandAndFlagSaysWhatItIs(t *testing.T) {
+	every(posthornCommand(), func(c *cobra.Command) {
+		path := c.CommandPath()
+		require.Regexp(t, `^[A-Z]`, c.Short, path)
+		if c.HasParent() {
+			require.NotRegexp(t, `[.!]$`, c.Short, path)
+		}
+		require.NotNil(t, c.RunE, path)
+		require.NotNil(t, c.Args, path)
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			require.Regexp(t, `^[a-z]+(-[a-z]+)*$`, f.Name, path)
+			require.Regexp(t, `(?s)^.*[.)]$`, f.Usage, "%s --%s", path, f.Name)
+			if value, _ := pflag.UnquoteUsage(f); f.Value.Type() != "bool" {
+				require.Regexp(t, `^[A-Z:]+$`, value, "%s --%s: what its value is", path, f.Name)
+			}
+		})
+	})
+}
+
+func TestHelpShowsWhatThereIs(t *testing.T) {
+	_, out, said := printed(t, "dlq", "replay", "--help")
+	require.Empty(t, said)
+	require.Contains(t, out, "Usage:\n  posthorn dlq replay")
+	require.Contains(t, out, "      --rate N ")
+	require.Regexp(t, `(?s)Flags of every "posthorn dlq":.*--url URL`, out)
+	_, out, _ = printed(t, "--help")
+	require.Regexp(t, `(?s)Run it:\n.*  local .*\n\nCall the API.*  dlq  .*\n\nTend .*  keys  .*\n\nOthers:\n  completion`, out)
+	for line := range strings.Lines(out) {
+		require.LessOrEqual(t, len(line), helpWidth+1, line)
+	}
 }
 
 // captured returns what f writes to standard error.

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/spf13/pflag"
+
 	"posthorn/internal/awssqs"
 	"posthorn/internal/config"
 	"posthorn/internal/dynamo"
@@ -19,10 +21,17 @@ import (
 // place says where what a command is about is: in an account, or on this
 // machine.
 type place struct {
-	Table   *string `arg:"--table" help:"DynamoDB table; of a stack, its output TableName. Variable: POSTHORN_TABLE (posthorn)." placeholder:"NAME"`
-	Local   bool    `arg:"--local" help:"What a running \"posthorn local\" has, instead of an AWS account."`
-	AWSHost *string `arg:"--aws-host" help:"With --local: address of its SQS and DynamoDB. Variable: POSTHORN_AWS_HOST (127.0.0.1)." placeholder:"ADDR"`
-	AWSPort *string `arg:"--aws-port" help:"With --local: port of its SQS and DynamoDB. Variable: POSTHORN_AWS_PORT (4566)." placeholder:"PORT"`
+	Table *string
+	Local bool
+
+	AWSHost, AWSPort *string
+}
+
+func (p *place) flags(f *pflag.FlagSet) {
+	f.Var(optional{&p.Table, "NAME"}, "table", "DynamoDB table; of a stack, its output TableName. Variable: POSTHORN_TABLE (posthorn).")
+	f.BoolVar(&p.Local, "local", false, "What a running \"posthorn local\" has, instead of an AWS account.")
+	f.Var(optional{&p.AWSHost, "ADDR"}, "aws-host", "With --local: address of its SQS and DynamoDB. Variable: POSTHORN_AWS_HOST (127.0.0.1).")
+	f.Var(optional{&p.AWSPort, "PORT"}, "aws-port", "With --local: port of its SQS and DynamoDB. Variable: POSTHORN_AWS_PORT (4566).")
 }
 
 // Validate checks the command line.

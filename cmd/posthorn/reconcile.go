@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"posthorn/internal/config"
 	"posthorn/internal/hook"
 	reconciling "posthorn/internal/reconcile"
@@ -22,13 +24,31 @@ import (
 // reconcile finds what the queue has lost, and sends it again.
 type reconcile struct {
 	place
-	Queue     *string       `arg:"--queue" help:"SQS queue of deliveries; of a stack, its output QueueUrl. Variable: POSTHORN_QUEUE_URL (posthorn-deliveries)." placeholder:"URL"`
-	Tenant    string        `arg:"--tenant" help:"What is this tenant's. Without it: what is of the tenant \"default\", and of all that have API keys." placeholder:"TENANT"`
-	OlderThan time.Duration `arg:"--older-than" default:"1h" help:"How long nothing has happened to what counts as lost, at least 30m." placeholder:"TIME"`
-	Since     time.Time     `arg:"--since" help:"What was accepted at or after this time, as 2026-11-24T04:00:00Z. Without it: all that is kept." placeholder:"TIME"`
-	Until     time.Time     `arg:"--until" help:"What was accepted before this time." placeholder:"TIME"`
-	DryRun    bool          `arg:"--dry-run" help:"Count what would be sent, and send nothing."`
-	JSON      bool          `arg:"--json" help:"Print the counts as one JSON object."`
+	Queue        *string
+	Tenant       string
+	OlderThan    time.Duration
+	Since, Until time.Time
+	DryRun       bool
+	JSON         bool
+}
+
+func reconcileCommand() *cobra.Command {
+	r := &reconcile{}
+	c := &cobra.Command{
+		Use: "reconcile", Short: "Find deliveries and jobs that the queue has lost, and send them again", Args: none,
+		Example: "  posthorn reconcile --dry-run --table NAME --queue URL\n  posthorn reconcile --local --since 2026-11-24T04:00:00Z",
+		RunE:    checked(r.Validate, r.Run),
+	}
+	r.flags(c.Flags())
+	f := c.Flags()
+	f.Var(optional{&r.Queue, "URL"}, "queue", "SQS queue of deliveries; of a stack, its output QueueUrl. Variable: POSTHORN_QUEUE_URL (posthorn-deliveries).")
+	f.StringVar(&r.Tenant, "tenant", "", "What is of this `TENANT`. Without it: what is of the tenant \"default\", and of all that have API keys.")
+	f.DurationVar(&r.OlderThan, "older-than", time.Hour, "For how much `TIME` nothing has happened to what counts as lost, at least 30m.")
+	f.TimeVar(&r.Since, "since", time.Time{}, []string{time.RFC3339}, "What was accepted at or after this `TIME`, as 2026-11-24T04:00:00Z. Without it: all that is kept.")
+	f.TimeVar(&r.Until, "until", time.Time{}, []string{time.RFC3339}, "What was accepted before this `TIME`.")
+	f.BoolVar(&r.DryRun, "dry-run", false, "Count what would be sent, and send nothing.")
+	f.BoolVar(&r.JSON, "json", false, "Print the counts as one JSON object.")
+	return c
 }
 
 // Validate checks the command line.

@@ -131,7 +131,7 @@ func TestAReconcileThatCannotBeMadeIsRefused(t *testing.T) {
 		says string
 	}{
 		"too young":                {[]string{"--older-than", "29m59s"}, 2, "--older-than: must be at least 30m"},
-		"no duration":              {[]string{"--older-than", "1 hour"}, 2, "--older-than: time: unknown unit"},
+		"no duration":              {[]string{"--older-than", "1 hour"}, 2, "--older-than: must be a time such as 90s or 2h, and not \"1 hour\""},
 		"no time":                  {[]string{"--since", "yesterday"}, 2, "--since: "},
 		"an end before the start":  {[]string{"--since", "2026-11-24T04:00:00Z", "--until", "2026-11-24T04:00:00Z"}, 2, "--until: must be after --since"},
 		"a bad tenant":             {[]string{"--tenant", "A b"}, 2, "--tenant: "},

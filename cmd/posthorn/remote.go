@@ -10,20 +10,50 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
-	"strconv"
+	"slices"
 	"strings"
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"posthorn/internal/client"
 )
 
 // remote says which Posthorn a command calls, and how it answers.
 type remote struct {
-	URL  string `arg:"--url" help:"The API's address. Variable: POSTHORN_URL (http://localhost:8000)." placeholder:"URL"`
-	Key  string `arg:"--key" help:"An API key. Variable: POSTHORN_KEY, where others on this machine do not see it." placeholder:"KEY"`
-	JSON bool   `arg:"--json" help:"Print JSON, as the API answers."`
+	URL  string
+	Key  string
+	JSON bool
+}
+
+// flags are those of every command that calls the API.
+func (r *remote) flags(f *pflag.FlagSet) {
+	f.StringVar(&r.URL, "url", "", "The API's address: a `URL`. Variable: POSTHORN_URL (http://localhost:8000).")
+	f.StringVar(&r.Key, "key", "", "An API `KEY`. Variable: POSTHORN_KEY, where others on this machine do not see it.")
+	f.BoolVar(&r.JSON, "json", false, "Print JSON, as the API answers.")
+}
+
+// group is a group of commands that call the API.
+func (r *remote) group(use, short string, commands ...*cobra.Command) *cobra.Command {
+	c := group(use, short, commands...)
+	r.flags(c.PersistentFlags())
+	return c
+}
+
+// does is what a command does that calls the API.
+type does func(ctx context.Context, c *client.Client, args []string) error
+
+// runs makes the call of a command.
+func (r *remote) runs(do does) func(*cobra.Command, []string) error {
+	return func(_ *cobra.Command, args []string) error {
+		if err := r.Validate(); err != nil {
+			return lineError{err}
+		}
+		return r.call(func(ctx context.Context, c *client.Client) error { return do(ctx, c, args) })
+	}
 }
 
 // callTimeout ends a call that nobody answers: API Gateway gives up after 30 s.
@@ -70,29 +100,45 @@ func (r *remote) call(do func(ctx context.Context, c *client.Client) error) erro
 	return err
 }
 
-// item is a thing of the API, as it came.
-type item map[string]any
+// item is a thing of the API, as it came: with its fields in their order, and its
+// numbers as they were written.
+type item struct {
+	raw    json.RawMessage
+	fields map[string]json.RawMessage
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (i *item) UnmarshalJSON(raw []byte) error {
+	i.raw = slices.Clone(raw)
+	return json.Unmarshal(raw, &i.fields)
+}
+
+// MarshalJSON implements json.Marshaler.
+func (i item) MarshalJSON() ([]byte, error) { return i.raw, nil }
 
 // text is a field for people: "-" where there is nothing.
-func (i item) text(name string) string {
-	switch v := i[name].(type) {
-	case nil:
+func (i item) text(name string) string { return plain(i.fields[name]) }
+
+// plain is a JSON value for people.
+func plain(raw json.RawMessage) string {
+	var words []json.RawMessage
+	var text string
+	switch {
+	case len(raw) == 0 || string(raw) == "null":
 		return "-"
-	case string:
-		if v == "" {
+	case json.Unmarshal(raw, &text) == nil:
+		if text == "" {
 			return "-"
 		}
-		return printable(v)
-	case float64:
-		return strconv.FormatFloat(v, 'f', -1, 64)
-	case []any:
-		words := make([]string, len(v))
-		for i, word := range v {
-			words[i] = printable(fmt.Sprint(word))
+		return printable(text)
+	case json.Unmarshal(raw, &words) == nil:
+		said := make([]string, len(words))
+		for i, word := range words {
+			said[i] = plain(word)
 		}
-		return strings.Join(words, ",")
+		return strings.Join(said, ",")
 	}
-	return printable(fmt.Sprint(i[name]))
+	return printable(string(raw))
 }
 
 // show prints items: as JSON, or as a table of these fields, whose heads are

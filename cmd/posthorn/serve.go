@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"posthorn/internal/awssqs"
 	"posthorn/internal/config"
 	"posthorn/internal/dynamo"
@@ -20,15 +22,30 @@ import (
 // serve runs the API and the workers on an account's services. A flag wins over
 // its variable.
 type serve struct {
-	Host            *string `arg:"--host" help:"Address of the API. Variable: HOST (127.0.0.1)." placeholder:"ADDR"`
-	Port            *string `arg:"--port" help:"Port of the API; 0: any free one. Variable: PORT (8000)." placeholder:"PORT"`
-	Table           *string `arg:"--table" help:"DynamoDB table; of a stack, its output TableName. Variable: POSTHORN_TABLE." placeholder:"NAME"`
-	Queue           *string `arg:"--queue" help:"SQS queue of deliveries; of a stack, its output QueueUrl. Variable: POSTHORN_QUEUE_URL." placeholder:"URL"`
-	DeadLetterQueue *string `arg:"--dead-letter-queue" help:"Its dead-letter queue; of a stack, its output DeadLetterQueueUrl. Variable: POSTHORN_DLQ_URL." placeholder:"URL"`
-	KMSKey          *string `arg:"--kms-key" help:"KMS key that seals secrets; or set POSTHORN_SEAL_KEY. Variable: POSTHORN_KMS_KEY_ID." placeholder:"ID"`
-	Workers         *string `arg:"--workers" help:"Posts under way at once. Variable: WEBHOOK_WORKER_COUNT (64)." placeholder:"N"`
-	Drain           *string `arg:"--drain" help:"Seconds that requests and posts under way may take to finish after SIGTERM. Variable: POSTHORN_DRAIN_TIMEOUT (30)." placeholder:"SECONDS"`
-	Provision       bool    `arg:"--provision" help:"Make the table and the queues where they are not there: for an emulator. An account's are the template's."`
+	Host, Port, Table, Queue, DeadLetterQueue, KMSKey, Workers, Drain *string
+
+	Provision bool
+}
+
+func serveCommand() *cobra.Command {
+	s := &serve{}
+	c := &cobra.Command{
+		Use: "serve", Short: "Run the API and the workers on the services of an account or an emulator", Args: none,
+		Long:    "Run the API and the workers as a long-running process on the SQS and DynamoDB of an account or an emulator; any number of them share the work.",
+		Example: "  posthorn serve --table NAME --queue URL --dead-letter-queue URL --kms-key ID",
+		RunE:    func(*cobra.Command, []string) error { return s.Run() },
+	}
+	f := c.Flags()
+	f.Var(optional{&s.Host, "ADDR"}, "host", "Address of the API. Variable: HOST (127.0.0.1).")
+	f.Var(optional{&s.Port, "PORT"}, "port", "Port of the API; 0: any free one. Variable: PORT (8000).")
+	f.Var(optional{&s.Table, "NAME"}, "table", "DynamoDB table; of a stack, its output TableName. Variable: POSTHORN_TABLE.")
+	f.Var(optional{&s.Queue, "URL"}, "queue", "SQS queue of deliveries; of a stack, its output QueueUrl. Variable: POSTHORN_QUEUE_URL.")
+	f.Var(optional{&s.DeadLetterQueue, "URL"}, "dead-letter-queue", "Its dead-letter queue; of a stack, its output DeadLetterQueueUrl. Variable: POSTHORN_DLQ_URL.")
+	f.Var(optional{&s.KMSKey, "ID"}, "kms-key", "KMS key that seals secrets; or set POSTHORN_SEAL_KEY. Variable: POSTHORN_KMS_KEY_ID.")
+	f.Var(optional{&s.Workers, "N"}, "workers", "Posts under way at once. Variable: WEBHOOK_WORKER_COUNT (64).")
+	f.Var(optional{&s.Drain, "SECONDS"}, "drain", "Seconds that requests and posts under way may take to finish after SIGTERM. Variable: POSTHORN_DRAIN_TIMEOUT (30).")
+	f.BoolVar(&s.Provision, "provision", false, "Make the table and the queues where they are not there: for an emulator. An account's are the template's.")
+	return c
 }
 
 // reachTime bounds how long a start asks its services whether they are there.

@@ -150,8 +150,6 @@ func TestPackagesImportTheirOwnLayersOnly(t *testing.T) {
 // imported by nobody but tests. The longest prefix counts.
 var owners = map[string][]string{
 	"code.dny.dev/ssrf":                              {"internal/deliver/post"},
-	"github.com/alecthomas/kong":                     {"cmd/loadtest"},
-	"github.com/alexflint/go-arg":                    {"cmd/posthorn"},
 	"github.com/aws/aws-lambda-go":                   {"internal/lambdaevent", "internal/localaws", "internal/serve", "internal/wire", "functions", "cmd/posthorn"},
 	"github.com/awslabs/aws-lambda-go-api-proxy":     {"internal/lambdaevent"},
 	"github.com/aws/aws-sdk-go-v2/aws":               {"internal/dynamo", "internal/awssqs", "internal/seal", "internal/wire"},
@@ -167,6 +165,8 @@ var owners = map[string][]string{
 	"github.com/getkin/kin-openapi":                  {"internal/contract"},
 	"github.com/santhosh-tekuri/jsonschema":          {"internal/contract"},
 	"github.com/schollz/progressbar":                 {"cmd/posthorn"},
+	"github.com/spf13/cobra":                         {"cmd/posthorn", "cmd/loadtest"},
+	"github.com/spf13/pflag":                         {"cmd/posthorn", "cmd/loadtest"},
 	"github.com/standard-webhooks/standard-webhooks": {"internal/chaos"},
 	"go.yaml.in/yaml":                                {"internal/config", "internal/permit", "internal/cost", "internal/contract"},
 	"gonum.org/v1/plot":                              {"cmd/simulate"},
