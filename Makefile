@@ -211,7 +211,7 @@ localstack-deploy: ## Deploy the functions and all else to it; needs samlocal
 
 .PHONY: localstack-test
 localstack-test: ## Tell STORIES on the LocalStack at LOCALSTACK_URL (http://localhost:4566)
-	$(GO) test -count=1 -parallel $(PARALLEL) -timeout 5m ./internal/e2e -run '^($(STORIES))$$' -args \
+	$(GO) test -count=1 -parallel 4 -timeout 5m ./internal/e2e -run '^($(STORIES))$$' -args \
 		-localstack $(LOCALSTACK_URL) $(if $(DYNAMODB_LOCAL_URL),-dynamodb-local $(DYNAMODB_LOCAL_URL))
 
 .PHONY: localstack-down

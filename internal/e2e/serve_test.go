@@ -26,6 +26,7 @@ import (
 	"posthorn/internal/config"
 	"posthorn/internal/localaws"
 	"posthorn/internal/localaws/inproc"
+	"posthorn/internal/permit"
 	"posthorn/internal/seal"
 	"posthorn/internal/wire"
 )
@@ -51,7 +52,10 @@ func share(t testing.TB, visibility time.Duration) *shared {
 	require.NoError(t, err)
 	cfg.Queue.Visibility = visibility
 	require.NoError(t, wire.Provision(t.Context(), cfg, wire.Local(inproc.Client(services), "http://localhost")))
-	aws := httptest.NewServer(services)
+	policy, err := permit.ReadDocument("../../deploy/iam/serve.json", "posthorn serve")
+	require.NoError(t, err)
+	t.Cleanup(func() { require.Empty(t, policy.Refused(), "calls that deploy/iam/serve.json does not allow") })
+	aws := httptest.NewServer(policy.Handler("posthorn serve", names(cfg), services))
 	t.Cleanup(aws.Close)
 	s := &shared{t: t, receiver: newReceiver(t), services: services}
 	s.env = environment(s.receiver.port())

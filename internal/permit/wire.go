@@ -2,6 +2,7 @@ package permit
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -112,6 +113,7 @@ type call struct {
 	RequestItems         map[string]json.RawMessage // by table
 	TransactItems        []map[string]struct{ TableName string }
 	QueueURL             string `json:"QueueUrl"`
+	QueueName            string // of GetQueueUrl
 	EncryptionContext    map[string]string
 }
 
@@ -122,7 +124,7 @@ func (c *call) needs(service, operation string, names Names) []Grant {
 	switch {
 	case service == "AmazonSQS":
 		// A batch needs the right of one.
-		return []Grant{{Action: "sqs:" + strings.TrimSuffix(operation, "Batch"), Resource: names.queue(c.QueueURL)}}
+		return []Grant{{Action: "sqs:" + strings.TrimSuffix(operation, "Batch"), Resource: names.queue(cmp.Or(c.QueueURL, c.QueueName))}}
 	case service == "TrentService":
 		return []Grant{{Action: "kms:" + operation, Resource: key}}
 	case strings.HasPrefix(operation, "Transact"):
@@ -145,7 +147,7 @@ func (c *call) needs(service, operation string, names Names) []Grant {
 	}
 }
 
-// queue is a queue in the template, by its URL. Another one is called by its
+// queue is a queue in the template, by its URL or its name. Another one is called by its
 // URL, for which there is no grant.
 func (n Names) queue(url string) string {
 	switch path.Base(url) {
