@@ -110,7 +110,8 @@ var layers = map[string][]string{
 	"internal/metrics":     {"internal/hook"},
 	"internal/lambdaevent": {"internal/hook"},
 	"internal/id":          nil,
-	"internal/gather":      nil,
+	"internal/stack":       nil,
+	"internal/gather":      {"internal/stack"},
 	"internal/serve":       {"internal/hook", "internal/lambdaevent", "internal/localaws/poller", "internal/localaws/schedule"},
 	"internal/permit":      nil,
 	"internal/load":        nil,
@@ -123,8 +124,8 @@ var layers = map[string][]string{
 	// Settings are checked by those whose settings they are.
 	"internal/config": {"config", "internal/hook", "internal/ingest", "internal/deliver/retry", "internal/deliver/breaker", "internal/seal"},
 	// Adapters know what they carry and count, and no stage.
-	"internal/dynamo": {"internal/hook", "internal/metrics", "internal/gather"},
-	"internal/awssqs": {"internal/hook", "internal/gather"},
+	"internal/dynamo": {"internal/hook", "internal/metrics", "internal/gather", "internal/stack"},
+	"internal/awssqs": {"internal/hook", "internal/gather", "internal/stack"},
 	"internal/seal":   {"internal/hook", "internal/gather"},
 	// The stand-in for AWS knows nothing of Posthorn.
 	"internal/localaws": nil,

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"posthorn/internal/gather"
+	"posthorn/internal/stack"
 )
 
 const (
@@ -115,6 +116,7 @@ func errorsOf(rs []result) []error {
 // uses them as their ids, and tells the answer what became of each. An error of
 // the call is the error of every entry in it.
 func (q *Queues) perform(ctx context.Context, n int, call func(ctx context.Context, todo []int, a *answer) error) []entry {
+	stack.Grow()
 	a := &answer{entries: make([]entry, n)}
 	todo := make([]int, n)
 	for i := range n {

@@ -15,6 +15,7 @@ import (
 
 	"posthorn/internal/gather"
 	"posthorn/internal/hook"
+	"posthorn/internal/stack"
 )
 
 // rowsAsked is what one caller wants to read.
@@ -219,6 +220,7 @@ func (t *Table) unhold(d *hook.Delivery, holds int) []types.TransactWriteItem {
 
 // put makes one write as it would be made in a transaction.
 func (t *Table) put(ctx context.Context, p *types.Put) error {
+	stack.Grow()
 	return t.whileBusy(ctx, func() error {
 		_, err := t.client.PutItem(ctx, &dynamodb.PutItemInput{
 			TableName: p.TableName, Item: p.Item,

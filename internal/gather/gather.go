@@ -13,6 +13,8 @@ import (
 	"runtime/debug"
 	"sync"
 	"time"
+
+	"posthorn/internal/stack"
 )
 
 // Result is what became of one input.
@@ -86,6 +88,7 @@ func (g *Group[In, Out]) Do(ctx context.Context, in In) (Out, error) {
 
 // run makes batches until nothing waits.
 func (g *Group[In, Out]) run(batch []*call[In, Out]) {
+	stack.Grow()
 	for batch != nil {
 		g.make(batch)
 		batch = g.next()

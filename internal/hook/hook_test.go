@@ -173,6 +173,36 @@ func TestAControlMessageComesBackAsItWentAndIsNoDelivery(t *testing.T) {
 	}
 }
 
+// What is a message does not depend on where its body stands, or on the white
+// space around it.
+func TestABodyIsFoundWhereverItStands(t *testing.T) {
+	t.Parallel()
+	head := `"v":1,"tenant":"acme","event":"` + eventID + `","endpoint":"` + endpointID + `","type":"a","at":1`
+	for text, body := range map[string]string{
+		`{` + head + `,"body":{"a":"} ,\"body\":"}}`:                                 `{"a":"} ,\"body\":"}`,
+		`{` + head + `,"body":{"a":{},"body":{"b":2}}}`:                              `{"a":{},"body":{"b":2}}`,
+		`{` + head + `,"body": {"a":1} }`:                                            `{"a":1}`,
+		`{` + head + `,"body":{"a":1} }`:                                             `{"a":1}`,
+		`{"body":{"a":1},` + head + `}`:                                              `{"a":1}`,
+		`{"v":1,"body":{"a":1},` + strings.TrimPrefix(head, `"v":1,`) + "}\n":        `{"a":1}`,
+		`{` + head + `,"body":{"a":1},"hop":0}`:                                      `{"a":1}`,
+		`{` + head + `,"body":{"a":1},"body":{"b":2}}`:                               `{"b":2}`,
+		`{` + strings.Replace(head, `"a"`, `",\"body\":{}"`, 1) + `,"body":{"a":1}}`: `{"a":1}`,
+		`{` + head + `}`: "",
+	} {
+		m, err := hook.DecodeMessage([]byte(text))
+		require.NoError(t, err, text)
+		require.Equal(t, body, string(m.Body), text)
+	}
+	for _, text := range []string{
+		`{` + head + `,"body":{"a":1}`, `{` + head + `,"body":{"a":1}}}`, `{` + head + `,"body":{"a":}}`, `{` + head + `,"body":1}`, `{` + head + `,"body":"{}"}`,
+		`{` + head + `,"x":{"y":1,"body":{}}}`, `{` + head + `,"body":{}}{}`, `{` + head + `,"body":{} {}}`, `,"body":{}}`, `{"v":1,"body":{}}`,
+	} {
+		_, err := hook.DecodeMessage([]byte(text))
+		require.Error(t, err, text)
+	}
+}
+
 func TestAStatusThatChangesBeginsAnEpoch(t *testing.T) {
 	t.Parallel()
 	e := hook.Endpoint{Status: hook.EndpointActive}

@@ -184,11 +184,37 @@ func decodeControl(b []byte) (*Control, error) {
 	return &Control{Tenant: w.Tenant, JobID: w.Job, Hop: w.Hop, SentAt: time.UnixMilli(w.SentAt).UTC()}, nil
 }
 
-// DecodeMessage is Decode for a message that carries a delivery.
+var bodyField = []byte(`,"body":`)
+
+// cutBody takes a message apart whose last field is a body, as EncodeMessage
+// writes it, so that a body of many kilobytes is gone through once. ok is false
+// for any other, which may be right all the same. The body shares b's memory.
+func cutBody(b []byte) (head, body []byte, ok bool) {
+	// No string holds this as it stands: the quotes in it would be escaped.
+	i := bytes.Index(b, bodyField)
+	if i < 0 || b[len(b)-1] != '}' {
+		return nil, nil, false
+	}
+	body = b[i+len(bodyField) : len(b)-1]
+	if len(body) < 2 || body[0] != '{' || body[len(body)-1] != '}' || !json.Valid(body) {
+		return nil, nil, false
+	}
+	return append(b[:i:i], '}'), body, true
+}
+
+// DecodeMessage is Decode for a message that carries a delivery. What it returns
+// may share b's memory.
 func DecodeMessage(b []byte) (*Message, error) {
 	var w wireMessage
-	if err := decodeStrictly(b, &w); err != nil {
+	head, body, ok := cutBody(b)
+	if !ok {
+		head = b
+	}
+	if err := decodeStrictly(head, &w); err != nil {
 		return nil, err
+	}
+	if ok {
+		w.Body = body
 	}
 	switch {
 	case w.Version != messageVersion:
