@@ -39,12 +39,13 @@ type sweeper struct {
 func (s *sweeper) run(ctx context.Context) error {
 	start := s.now()
 	until := start.Add(sweepTime)
-	mine, err := s.leases.TakeSweep(ctx, s.name, start, until)
+	// A table that hangs is asked again at a later interval, and not for ever.
+	within, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	mine, err := s.leases.TakeSweep(within, s.name, start, until)
 	if err != nil || !mine {
 		return err
 	}
-	within, cancel := context.WithDeadline(ctx, until)
-	defer cancel()
 	err = s.sweep(within)
 	// A little less than an interval: the timer that asks again is not exact.
 	late, cancelEnd := context.WithTimeout(context.WithoutCancel(ctx), endTime)

@@ -177,13 +177,116 @@ func TestWhatIsNotExportedIsRefused(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestProvisioningIsYAML(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(root, "deploy/grafana/*/*.y*ml"))
-	require.NoError(t, err)
-	for _, f := range files {
-		raw, err := os.ReadFile(f)
+// What Grafana is told of has to be where compose.yaml puts it.
+func TestGrafanaFindsItsDashboardAndItsPrometheus(t *testing.T) {
+	decode := func(file string, into any) {
+		raw, err := os.ReadFile(filepath.Join(root, file))
 		require.NoError(t, err)
-		var doc any
-		require.NoError(t, yaml.Unmarshal(raw, &doc), f)
+		d := yaml.NewDecoder(strings.NewReader(string(raw)))
+		require.NoError(t, d.Decode(into), file)
 	}
+	var compose struct {
+		Services map[string]struct {
+			Hostname    string
+			NetworkMode string `yaml:"network_mode"`
+			Profiles    []string
+			Ports       []string
+			Volumes     []string
+		}
+	}
+	decode("compose.yaml", &compose)
+	prometheus, grafana := compose.Services["prometheus"], compose.Services["grafana"]
+	require.Equal(t, []string{"monitoring"}, prometheus.Profiles)
+	require.Equal(t, []string{"monitoring"}, grafana.Profiles)
+	mounted := func(volumes []string) map[string]string { // where, by what
+		at := map[string]string{}
+		for _, v := range volumes {
+			parts := strings.Split(v, ":")
+			if strings.HasPrefix(parts[0], "./") {
+				_, err := os.Stat(filepath.Join(root, parts[0]))
+				require.NoError(t, err, v)
+				require.Equal(t, "ro", parts[len(parts)-1], v)
+			}
+			at[parts[0]] = parts[1]
+		}
+		return at
+	}
+
+	// Prometheus's image reads /etc/prometheus/prometheus.yml. It shares the network
+	// of posthorn, and so scrapes it on its own localhost and is reached by its name.
+	require.Equal(t, "/etc/prometheus", mounted(prometheus.Volumes)["./deploy/prometheus"])
+	require.Equal(t, "service:posthorn", prometheus.NetworkMode)
+	require.Empty(t, prometheus.Ports, "a container without a network of its own publishes none")
+	var scrape struct {
+		ScrapeConfigs []struct {
+			StaticConfigs []struct{ Targets []string } `yaml:"static_configs"`
+		} `yaml:"scrape_configs"`
+	}
+	decode("deploy/prometheus/prometheus.yml", &scrape)
+	require.Equal(t, []string{"localhost:8000"}, scrape.ScrapeConfigs[0].StaticConfigs[0].Targets)
+
+	var sources struct {
+		Datasources []struct {
+			UID, Type, URL string
+			IsDefault      bool `yaml:"isDefault"`
+		}
+	}
+	at := mounted(grafana.Volumes)
+	require.Equal(t, "/etc/grafana/provisioning", at["./deploy/grafana/provisioning"])
+	found, err := filepath.Glob(filepath.Join(root, "deploy/grafana/provisioning/datasources/*.yaml"))
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	decode(strings.TrimPrefix(found[0], root+"/"), &sources)
+	require.Len(t, sources.Datasources, 1)
+	source := sources.Datasources[0]
+	require.Equal(t, "prometheus", source.Type)
+	require.Equal(t, "http://"+compose.Services["posthorn"].Hostname+":9090", source.URL)
+
+	var providers struct {
+		Providers []struct {
+			Type    string
+			Options struct{ Path string }
+		}
+	}
+	found, err = filepath.Glob(filepath.Join(root, "deploy/grafana/provisioning/dashboards/*.yaml"))
+	require.NoError(t, err)
+	require.Len(t, found, 1)
+	decode(strings.TrimPrefix(found[0], root+"/"), &providers)
+	require.Len(t, providers.Providers, 1)
+	require.Equal(t, "file", providers.Providers[0].Type)
+	require.Equal(t, providers.Providers[0].Options.Path+"/posthorn.json", at["./deploy/grafana/posthorn.json"])
+
+	// The dashboard asks the source that is provisioned: by a variable, whose
+	// choices are all sources of the type, and of which it is the default.
+	require.True(t, source.IsDefault)
+	raw, err := os.ReadFile(filepath.Join(root, "deploy/grafana/posthorn.json"))
+	require.NoError(t, err)
+	var dashboard map[string]any
+	require.NoError(t, json.Unmarshal(raw, &dashboard))
+	variable := dashboard["templating"].(map[string]any)["list"].([]any)[0].(map[string]any)
+	require.Equal(t, []any{"datasource", "datasource", source.Type}, []any{variable["name"], variable["type"], variable["query"]})
+	asked := datasources(dashboard)
+	require.NotEmpty(t, asked)
+	for _, a := range asked {
+		require.Equal(t, map[string]any{"type": source.Type, "uid": "${datasource}"}, a)
+	}
+}
+
+// datasources are all that a dashboard's panels and targets name.
+func datasources(of any) (all []map[string]any) {
+	switch v := of.(type) {
+	case map[string]any:
+		for name, field := range v {
+			if d, ok := field.(map[string]any); ok && name == "datasource" {
+				all = append(all, d)
+				continue
+			}
+			all = append(all, datasources(field)...)
+		}
+	case []any:
+		for _, one := range v {
+			all = append(all, datasources(one)...)
+		}
+	}
+	return all
 }
