@@ -72,6 +72,7 @@ FUZZTIME ?= 10s
 CHECKS ?= 1000
 ROWS ?= 2000
 BENCH ?= .
+EVENTS ?= 40000
 ARGS ?=
 
 # The benchmarks of single steps of the path, of which bench/steps.txt has the figures.
@@ -223,6 +224,15 @@ localstack-down: ## Stop it, and forget what it had
 .PHONY: bench
 bench: ## Run the benchmarks; BENCH=Path picks some
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+.PHONY: profile
+profile: ## Say where the time and the allocations of the path go, for events one by one and by a hundred
+	@mkdir -p build && $(GO) test -c -o build/e2e.test ./internal/e2e && cd internal/e2e && for path in Path PathOfBatches; do \
+		GOGC=200 ../../build/e2e.test -test.run '^$$' -test.bench "^Benchmark$$path\$$" -test.benchtime $(EVENTS)x \
+			-test.cpuprofile ../../build/$$path.cpu -test.memprofile ../../build/$$path.mem -test.memprofilerate 16384 | grep '^Benchmark'; \
+		$(GO) tool pprof -traces -unit us ../../build/e2e.test ../../build/$$path.cpu 2>/dev/null | awk -v n=$(EVENTS) -v scale=1 -v unit=µs -f ../../bench/profile.awk; \
+		$(GO) tool pprof -traces -sample_index alloc_objects ../../build/e2e.test ../../build/$$path.mem 2>/dev/null | awk -v n=$(EVENTS) -v scale=1 -v unit=allocations -f ../../bench/profile.awk; \
+	done
 
 .PHONY: bench-compare
 bench-compare: ## Measure the steps of the path, a minute, and compare them with bench/steps.txt, which has those of before
