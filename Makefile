@@ -23,8 +23,9 @@ BUILD_FLAGS := -trimpath -buildvcs=false -ldflags "$(LINK_FLAGS)"
 COLD := github.com/aws go.yaml.in
 COLD_IN_STORE := github.com/cockroachdb/errors github.com/cockroachdb/redact github.com/getsentry github.com/gogo \
 	github.com/golang github.com/prometheus google.golang.org/protobuf golang.org/x/text github.com/beorn7 github.com/matttproud
-# The command line is read once.
-COLD_IN_PROGRAM := github.com/spf13 github.com/schollz github.com/rivo github.com/mitchellh
+# The command line is read once; certificates, and what AWS answers in XML, rarely.
+COLD_IN_PROGRAM := github.com/spf13 github.com/schollz github.com/rivo github.com/mitchellh posthorn/cmd \
+	posthorn/internal/client posthorn/internal/doctor posthorn/internal/reconcile encoding/xml encoding/asn1 crypto/x509 regexp text/template
 SMALL_FLAGS := $(COLD:%=-gcflags=%/...=-l)
 # -funcalign=16: where a function begins, as arm64 has it by itself; amd64's 32
 # makes the program 0.2 MiB larger.

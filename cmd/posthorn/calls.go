@@ -1,10 +1,17 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,4 +61,54 @@ func given(pairs ...string) url.Values {
 		}
 	}
 	return q
+}
+
+// remove makes a call that takes a thing away, and says so to people.
+func (r *remote) remove(ctx context.Context, c *client.Client, path, id string) error {
+	if err := c.Call(ctx, http.MethodDelete, path, nil, nil, nil); err != nil {
+		return fmt.Errorf("%s: %w", id, err)
+	}
+	return hint(id + " is gone.")
+}
+
+// showWithin prints the things that another one holds as a table, below it.
+// Where there are none it prints nothing.
+func (r *remote) showWithin(i item, name string, fields ...string) error {
+	var all []item
+	if err := json.Unmarshal(i.fields[name], &all); err != nil || len(all) == 0 {
+		return err
+	}
+	if _, err := fmt.Println(); err != nil {
+		return err
+	}
+	return r.show(os.Stdout, all, fields...)
+}
+
+// moment is a time as the API takes it: one that is written as a length, such as
+// 6h, is so long ago. What is neither goes to the API, which says so.
+func moment(text string, now time.Time) string {
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return now.Add(-d).UTC().Format("2006-01-02T15:04:05.000Z")
+	}
+	return text
+}
+
+// input is a file, or standard input for "-".
+func input(file string) (io.ReadCloser, error) {
+	if file == "-" {
+		return io.NopCloser(os.Stdin), nil
+	}
+	return os.Open(file)
+}
+
+// firstLine is the first line of standard input.
+func firstLine() (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(os.Stdin, maxInput)).ReadString('\n')
+	if line = strings.TrimRight(line, "\r\n"); line == "" {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = errors.New("standard input is empty")
+		}
+		return "", err
+	}
+	return line, nil
 }

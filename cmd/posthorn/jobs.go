@@ -16,27 +16,48 @@ import (
 // jobsCommand has the commands on jobs.
 func jobsCommand() *cobra.Command {
 	r := &remote{}
-	return r.group("jobs", "List jobs, and wait for them", listJobs(r), waitJob(r))
+	return r.group("jobs", "List jobs, wait for them, and cancel them", listJobs(r), showJob(r), waitJob(r), cancelJob(r))
 }
+
+const jobsPath = "/api/v1/jobs"
 
 var jobFields = []string{"id", "kind", "status", "done", "total", "error"}
 
-func jobPath(id string) string { return "/api/v1/jobs/" + url.PathEscape(id) }
+func jobPath(id string) string { return jobsPath + "/" + url.PathEscape(id) }
 
 func listJobs(r *remote) *cobra.Command {
-	c := &cobra.Command{Use: "list", Short: "List the jobs, newest first", Args: none}
+	c := &cobra.Command{Use: "list", Short: "List the jobs, newest first", Args: none, Example: "  posthorn jobs list --limit 5"}
 	limit := limitFlag(c)
 	c.RunE = r.runs(func(ctx context.Context, c *client.Client, _ []string) error {
-		return r.list(ctx, c, "/api/v1/jobs", nil, *limit, append(jobFields, "created_at")...)
+		return r.list(ctx, c, jobsPath, nil, *limit, append(jobFields, "created_at")...)
 	})
 	return c
 }
 
-func waitJob(r *remote) *cobra.Command {
+// onJob is a command on one job.
+func onJob(r *remote, name, short string, do does) *cobra.Command {
 	return &cobra.Command{
-		Use: "wait ID", Short: "Wait until a job is over", Args: one("ID"),
-		RunE: r.runs(func(ctx context.Context, c *client.Client, args []string) error { return r.wait(ctx, c, args[0]) }),
+		Use: name + " ID", Short: short, Args: one("ID"), ValidArgsFunction: r.ids(jobsPath, "kind"), RunE: r.runs(do),
+		Example: "  posthorn jobs " + name + " job_01M87K26FARC0R50GZBDJ5A1WE",
 	}
+}
+
+func showJob(r *remote) *cobra.Command {
+	return onJob(r, "show", "Show a job", func(ctx context.Context, c *client.Client, args []string) error {
+		return r.get(ctx, c, jobPath(args[0]), "id", "kind", "status", "done", "total", "error", "endpoint_id", "event_id", "created_at", "updated_at")
+	})
+}
+
+func waitJob(r *remote) *cobra.Command {
+	return onJob(r, "wait", "Wait until a job is over", func(ctx context.Context, c *client.Client, args []string) error {
+		return r.wait(ctx, c, args[0])
+	})
+}
+
+func cancelJob(r *remote) *cobra.Command {
+	return onJob(r, "cancel", "End a job; what it did stays done", func(ctx context.Context, c *client.Client, args []string) error {
+		return r.post(ctx, c, jobPath(args[0])+"/cancel", nil, jobFields...)
+	})
 }
 
 func noWaitFlag(c *cobra.Command) *bool {

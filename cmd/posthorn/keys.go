@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"os"
 	"os/signal"
 	"strings"
@@ -17,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"posthorn/internal/client"
 	"posthorn/internal/config"
 	"posthorn/internal/dynamo"
 	"posthorn/internal/hook"
@@ -25,18 +28,59 @@ import (
 	"posthorn/internal/wire"
 )
 
-// keysCommand has the commands on API keys. They go to the table, past the API:
-// the first key has to come from somewhere, and who may write the table may call
-// anyway.
+// keysCommand has the commands on API keys. They go through the API, or to the
+// table, past it: the first key has to come from somewhere, and who may write the
+// table may call anyway.
 func keysCommand() *cobra.Command {
-	return group("keys", "Make, list and revoke API keys", createKeyCommand(), listKeysCommand(), revokeKeyCommand())
+	s := &keyStore{}
+	c := group("keys", "Make, list and revoke API keys", createKeyCommand(s), listKeysCommand(s), revokeKeyCommand(s))
+	c.Long = "Make, list and revoke API keys: in the table, with --table or --local, as the first key of a stack is made; or through the API, with --url, --key or --profile. " +
+		"Without any of them the environment says which: POSTHORN_TABLE, or POSTHORN_URL, POSTHORN_KEY and POSTHORN_PROFILE."
+	s.place.flags(c.PersistentFlags())
+	s.remote.flags(c.PersistentFlags())
+	return c
 }
 
 // keysTimeout ends a command that reaches nobody.
 const keysTimeout = 30 * time.Second
 
 // keyStore is where the keys are.
-type keyStore struct{ place }
+type keyStore struct {
+	place
+	remote
+
+	overAPI bool
+}
+
+// Validate checks the command line, and decides between the table and the API: by
+// flags, or else by the environment, or else by a file of profiles.
+func (s *keyStore) Validate() error {
+	table := s.Table != nil || s.Local || s.AWSHost != nil || s.AWSPort != nil
+	api := s.URL != "" || s.Key != "" || s.Profile != ""
+	if table && api {
+		return errors.New("--table and --local are for the table, --url, --key and --profile for the API: give either")
+	}
+	if !table && !api {
+		table = os.Getenv("POSTHORN_TABLE") != ""
+		api = os.Getenv("POSTHORN_URL")+os.Getenv("POSTHORN_KEY")+os.Getenv("POSTHORN_PROFILE") != ""
+		if table && api {
+			return errors.New("the environment names both a table and an API: say which with --table, --local, --url or --profile")
+		}
+	}
+	if !table && !api {
+		file, err := readProfiles()
+		if err != nil {
+			return usageError{err}
+		}
+		api = file.standard != "" || file.all[standardProfile] != profile{}
+	}
+	if s.overAPI = api; api {
+		return s.remote.Validate()
+	}
+	return s.place.Validate()
+}
+
+const keysPath = "/api/v1/keys"
 
 // with calls do with the table.
 func (s *keyStore) with(do func(ctx context.Context, t *dynamo.Table) error) error {
@@ -53,21 +97,21 @@ var errTenant = errors.New(`--tenant: must be 1 to 64 of a-z, 0-9, "_" and "-"`)
 
 // createKey makes a key.
 type createKey struct {
-	keyStore
+	*keyStore
 	Role, Tenant, Description string
 }
 
-func createKeyCommand() *cobra.Command {
-	k := &createKey{}
+func createKeyCommand(s *keyStore) *cobra.Command {
+	k := &createKey{keyStore: s}
 	c := &cobra.Command{
 		Use: "create", Short: "Make a key, and print it, alone, on standard output", Args: none,
 		Long:    "Make a key, and print it, alone, on standard output. It is shown this once.",
-		Example: "  posthorn keys create --role admin --table NAME\n  posthorn keys create --role producer --tenant acme --description \"the shop\" --local",
+		Example: "  posthorn keys create --role admin --table NAME\n  posthorn keys create --role producer --tenant acme --description 'the shop' --profile production",
 		RunE:    checked(k.Validate, k.Run),
 	}
-	k.flags(c.Flags())
 	c.Flags().StringVar(&k.Role, "role", "", "The `ROLE`, what it may do: admin, everything; producer, post events; viewer, read; metrics, read /metrics and /api/v1/stats.")
-	c.Flags().StringVar(&k.Tenant, "tenant", httpapi.DefaultTenant, "The `TENANT` whose key it is.")
+	completeFlag(c, "role", cobra.FixedCompletions([]string{"admin", "producer", "viewer", "metrics"}, cobra.ShellCompDirectiveNoFileComp))
+	c.Flags().StringVar(&k.Tenant, "tenant", "", "The `TENANT` whose key it is. Without it: default; through the API, the caller's own.")
 	c.Flags().StringVar(&k.Description, "description", "", "What it is for: a `TEXT`.")
 	return c
 }
@@ -77,9 +121,9 @@ func (c *createKey) Validate() error {
 	switch {
 	case !hook.Role(c.Role).Valid():
 		return errors.New(`--role: must be one of "admin","producer","viewer","metrics"`)
-	case !hook.ValidTenant(c.Tenant):
+	case c.Tenant != "" && !hook.ValidTenant(c.Tenant):
 		return errTenant
-	case hook.Role(c.Role) == hook.RoleMetrics && c.Tenant != httpapi.DefaultTenant:
+	case hook.Role(c.Role) == hook.RoleMetrics && c.Tenant != "" && c.Tenant != httpapi.DefaultTenant:
 		return fmt.Errorf("--role: metrics is for keys of the tenant %s alone: what it reads counts all tenants", httpapi.DefaultTenant)
 	case !utf8.ValidString(c.Description) || utf8.RuneCountInString(c.Description) > hook.MaxDescription:
 		return fmt.Errorf("--description: must be at most %d characters long, in UTF-8", hook.MaxDescription)
@@ -89,9 +133,12 @@ func (c *createKey) Validate() error {
 
 // Run implements the command.
 func (c *createKey) Run() error {
+	if c.overAPI {
+		return c.call(c.throughAPI)
+	}
 	return c.with(func(ctx context.Context, t *dynamo.Table) error {
 		keyID := id.NewSource().New("", time.Now())
-		k := &hook.APIKey{ID: keyID, Tenant: c.Tenant, Role: hook.Role(c.Role), Description: c.Description, CreatedAt: hook.IDTime(keyID)}
+		k := &hook.APIKey{ID: keyID, Tenant: first(c.Tenant, httpapi.DefaultTenant), Role: hook.Role(c.Role), Description: c.Description, CreatedAt: hook.IDTime(keyID)}
 		text, err := k.NewSecret(rand.Reader)
 		if err != nil {
 			return err
@@ -99,11 +146,36 @@ func (c *createKey) Run() error {
 		if err := t.CreateAPIKey(ctx, k); err != nil {
 			return err
 		}
-		if _, err := fmt.Println(text); err != nil {
-			return fmt.Errorf("print the key: %w", err)
+		if c.JSON {
+			return writeJSON(os.Stdout, struct {
+				shownKey
+				Key string `json:"key"`
+			}{showKey(k), text})
 		}
-		return hint("This is the only time that the key is shown. Send it as Authorization: Bearer, or as X-API-Key.")
+		return printKey(text)
 	})
+}
+
+func printKey(text string) error {
+	if _, err := fmt.Println(text); err != nil {
+		return fmt.Errorf("print the key: %w", err)
+	}
+	return hint("This is the only time that the key is shown. Send it as Authorization: Bearer, or as X-API-Key.")
+}
+
+func (c *createKey) throughAPI(ctx context.Context, api *client.Client) error {
+	body := map[string]any{"role": c.Role, "description": c.Description}
+	if c.Tenant != "" {
+		body["tenant"] = c.Tenant
+	}
+	var made item
+	if err := api.Call(ctx, http.MethodPost, keysPath, nil, body, &made); err != nil {
+		return err
+	}
+	if c.JSON {
+		return writeJSON(os.Stdout, made)
+	}
+	return printKey(made.text("key"))
 }
 
 // hint writes a line to people, apart from what programs read.
@@ -114,21 +186,18 @@ func hint(line string) error {
 
 // listKeys lists keys.
 type listKeys struct {
-	keyStore
+	*keyStore
 	Tenant string
-	JSON   bool
 }
 
-func listKeysCommand() *cobra.Command {
-	k := &listKeys{}
+func listKeysCommand(s *keyStore) *cobra.Command {
+	k := &listKeys{keyStore: s}
 	c := &cobra.Command{
 		Use: "list", Short: "List the keys, newest first, without what they open with", Args: none,
 		Example: "  posthorn keys list --table NAME\n  posthorn keys list --local --json",
 		RunE:    checked(k.Validate, k.Run),
 	}
-	k.flags(c.Flags())
 	c.Flags().StringVar(&k.Tenant, "tenant", "", "Those of this `TENANT`.")
-	c.Flags().BoolVar(&k.JSON, "json", false, "Print one JSON array.")
 	return c
 }
 
@@ -142,44 +211,57 @@ func (c *listKeys) Validate() error {
 
 // Run implements the command.
 func (c *listKeys) Run() error {
+	if c.overAPI {
+		return c.call(func(ctx context.Context, api *client.Client) error {
+			all, err := client.List[shownKey](ctx, api, keysPath, given("tenant", c.Tenant), 0)
+			if err != nil {
+				return err
+			}
+			return c.print(all)
+		})
+	}
 	return c.with(func(ctx context.Context, t *dynamo.Table) error {
-		all := []*hook.APIKey{}
+		all := []shownKey{}
 		for page := (hook.Page{Limit: 200}); ; {
 			found, next, err := t.ListAPIKeys(ctx, c.Tenant, page)
 			if err != nil {
 				return err
 			}
-			all = append(all, found...)
+			for _, k := range found {
+				all = append(all, showKey(k))
+			}
 			if next == "" {
 				break
 			}
 			page.After = next
 		}
-		if c.JSON {
-			return printJSON(all)
-		}
-		return printTable(all)
+		return c.print(all)
 	})
 }
 
-func printJSON(all []*hook.APIKey) error {
-	type shown struct {
-		ID          string `json:"id"`
-		Role        string `json:"role"`
-		Tenant      string `json:"tenant"`
-		Description string `json:"description"`
-		CreatedAt   string `json:"created_at"`
-	}
-	list := make([]shown, len(all))
-	for i, k := range all {
-		list[i] = shown{k.ID, string(k.Role), k.Tenant, k.Description, hook.FormatTime(k.CreatedAt)}
-	}
-	enc := json.NewEncoder(os.Stdout)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(list)
+// shownKey is a key without what it opens with.
+type shownKey struct {
+	ID          string `json:"id"`
+	Role        string `json:"role"`
+	Tenant      string `json:"tenant"`
+	Description string `json:"description"`
+	CreatedAt   string `json:"created_at"`
 }
 
-func printTable(all []*hook.APIKey) error {
+func showKey(k *hook.APIKey) shownKey {
+	return shownKey{k.ID, string(k.Role), k.Tenant, k.Description, hook.FormatTime(k.CreatedAt)}
+}
+
+func (c *listKeys) print(all []shownKey) error {
+	if c.JSON {
+		enc := json.NewEncoder(os.Stdout)
+		enc.SetEscapeHTML(false)
+		return enc.Encode(all)
+	}
+	return printTable(all)
+}
+
+func printTable(all []shownKey) error {
 	if len(all) == 0 {
 		return hint("There are no keys.")
 	}
@@ -188,7 +270,7 @@ func printTable(all []*hook.APIKey) error {
 		return err
 	}
 	for _, k := range all {
-		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", k.ID, k.Role, k.Tenant, k.CreatedAt.Format(time.RFC3339), printable(k.Description)); err != nil {
+		if _, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", k.ID, k.Role, k.Tenant, k.CreatedAt, printable(k.Description)); err != nil {
 			return err
 		}
 	}
@@ -207,18 +289,17 @@ func printable(s string) string {
 
 // revokeKey revokes a key.
 type revokeKey struct {
-	keyStore
+	*keyStore
 	ID string
 }
 
-func revokeKeyCommand() *cobra.Command {
-	k := &revokeKey{}
+func revokeKeyCommand(s *keyStore) *cobra.Command {
+	k := &revokeKey{keyStore: s}
 	c := &cobra.Command{
 		Use: "revoke ID", Short: "Revoke a key by its id", Args: one("ID"),
 		Long:    "Revoke a key by its id: what stands between ph_ and the next _.",
 		Example: "  posthorn keys revoke 01JCXZ5T5V8Q0R9A1B2C3D4E5F --table NAME",
 	}
-	k.flags(c.Flags())
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		k.ID = args[0]
 		return checked(k.Validate, k.Run)(cmd, args)
@@ -237,12 +318,20 @@ func (c *revokeKey) Validate() error {
 
 // Run implements the command.
 func (c *revokeKey) Run() error {
-	return c.with(func(ctx context.Context, t *dynamo.Table) error {
-		if err := t.DeleteAPIKey(ctx, "", c.ID); errors.Is(err, hook.ErrNotFound) {
-			return fmt.Errorf("there is no key %s", c.ID)
-		} else if err != nil {
-			return err
-		}
-		return hint("Revoked. A process that has just used the key takes it for up to 60 seconds more.")
-	})
+	var err error
+	if c.overAPI {
+		err = c.call(func(ctx context.Context, api *client.Client) error {
+			return api.Call(ctx, http.MethodDelete, keysPath+"/"+url.PathEscape(c.ID), nil, nil, nil)
+		})
+	} else {
+		err = c.with(func(ctx context.Context, t *dynamo.Table) error { return t.DeleteAPIKey(ctx, "", c.ID) })
+	}
+	var p *client.Problem
+	switch {
+	case errors.Is(err, hook.ErrNotFound), errors.As(err, &p) && p.Status == http.StatusNotFound:
+		return fmt.Errorf("there is no key %s", c.ID)
+	case err != nil:
+		return err
+	}
+	return hint("Revoked. A process that has just used the key takes it for up to 60 seconds more.")
 }

@@ -68,14 +68,33 @@ func one(name string) cobra.PositionalArgs {
 	}
 }
 
+// some takes one argument or more.
+func some(name string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return lineError{fmt.Errorf("%s is missing", name)}
+		}
+		return nil
+	}
+}
+
 // checked runs a command whose flags are right.
 func checked(validate, run func() error) func(*cobra.Command, []string) error {
 	return func(*cobra.Command, []string) error {
 		if err := validate(); err != nil {
-			return lineError{err}
+			return onTheLine(err)
 		}
 		return run()
 	}
+}
+
+// onTheLine is an error of the command line, where it is not one of what else the
+// command was told.
+func onTheLine(err error) error {
+	if errors.As(err, &usageError{}) {
+		return err
+	}
+	return lineError{err}
 }
 
 // optional is a flag that may not be given, which is not the same as given empty.

@@ -75,9 +75,10 @@ func posthornCommand() *cobra.Command {
 		}
 	}
 	add(running, localCommand(), serveCommand(), healthCommand())
-	add(calling, endpointsCommand(), eventsCommand(), deliveriesCommand(), dlqCommand(), jobsCommand(), statsCommand(), listenCommand())
+	add(calling, endpointsCommand(), eventsCommand(), deliveriesCommand(), dlqCommand(), jobsCommand(), statsCommand(), eventTypesCommand(), listenCommand())
 	add(tending, keysCommand(), reconcileCommand(), doctorCommand())
 	root.AddCommand(&cobra.Command{Use: "version", Short: "Print the version", Args: none, RunE: printVersion})
+	offerNoFiles(root)
 	return root
 }
 

@@ -21,7 +21,18 @@ import (
 	"posthorn/internal/config"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// actAsPosthorn makes the test's binary the program: what a shell completes with.
+const actAsPosthorn = "POSTHORN_TEST_ACTS_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(actAsPosthorn) != "" {
+		os.Exit(run(os.Args[1:]))
+	}
+	if err := os.Setenv("XDG_CONFIG_HOME", "/nowhere"); err != nil { // no test reads whose machine it is
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestExitCodes(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -76,6 +87,9 @@ func TestEveryCommandAndFlagSaysWhatItIs(t *testing.T) {
 		require.Regexp(t, `^[A-Z]`, c.Short, path)
 		if c.HasParent() {
 			require.NotRegexp(t, `[.!]$`, c.Short, path)
+		}
+		if !c.HasSubCommands() && c.Name() != "version" {
+			require.Regexp(t, `(?m)^  (posthorn|jq .* \| posthorn) `, c.Example, "%s: what one types", path)
 		}
 		require.NotNil(t, c.RunE, path)
 		require.NotNil(t, c.Args, path)

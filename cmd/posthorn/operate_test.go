@@ -109,6 +109,117 @@ func TestTheCommandLineSpeaksToARunningPosthorn(t *testing.T) {
 	require.NotNil(t, json.Unmarshal([]byte(ok("stats")), &rows), "a table is no JSON")
 }
 
+// idIn is the id that a command's JSON has.
+func idIn(t *testing.T, out string) string {
+	t.Helper()
+	var made struct{ ID string }
+	require.NoError(t, json.Unmarshal([]byte(out), &made), out)
+	require.NotEmpty(t, made.ID)
+	return made.ID
+}
+
+func TestEverythingOfAnEndpointFromTheCommandLine(t *testing.T) {
+	t.Setenv("POSTHORN_URL", localURL(t))
+	ok := func(args ...string) string {
+		t.Helper()
+		code, out, said := printed(t, args...)
+		require.Zero(t, code, said)
+		return out
+	}
+	code, out, said := printed(t, "endpoints", "create", "http://127.0.0.1:9/hook", "--events", "order.*,user.created", "--events", "x", "--json",
+		"--max-retries", "0", "--rate-limit", "50", "--header", "X-Environment: test: it", "--metadata", "team=a=b", "--timeout", "7", "--secret", "test-secret")
+	require.Zero(t, code, said)
+	require.Contains(t, said, "only time")
+	var made map[string]any
+	require.NoError(t, json.Unmarshal([]byte(out), &made))
+	require.Equal(t, []any{"order.*", "user.created", "x"}, made["events"])
+	require.Equal(t, []any{0.0, 50.0, 7.0, "test-secret"}, []any{made["max_retries"], made["rate_limit"], made["timeout"], made["secret"]})
+	require.Equal(t, map[string]any{"team": "a=b"}, made["metadata"])
+	e := idIn(t, out)
+
+	require.Regexp(t, `(?m)^rate limit +50$`, ok("endpoints", "show", e))
+	changed := ok("endpoints", "update", e, "--rate-limit", "none", "--max-retries", "none", "--clear-headers", "--clear-metadata",
+		"--endpoint-url", "http://127.0.0.1:9/other", "--description", "d")
+	for field, value := range map[string]string{"rate limit": "-", "max retries": "-", "headers": "{}", "metadata": "{}", "url": "http://127.0.0.1:9/other", "description": "d", "timeout": "7"} {
+		require.Regexp(t, `(?m)^`+field+` +`+value+`$`, changed)
+	}
+	code, out, said = printed(t, "endpoints", "rotate-secret", e, "--overlap", "1h")
+	require.Zero(t, code, said)
+	require.Regexp(t, `(?m)^secret +whsec_`, out)
+
+	file := filepath.Join(t.TempDir(), "payload.json")
+	require.NoError(t, os.WriteFile(file, []byte("{\n \"n\": 1e999, \"t\": \"<&>\"}"), 0o600))
+	event := idIn(t, ok("events", "send", "--type", "order.created", "--file", file, "--idempotency-key", "k-1", "--json"))
+	shown := ok("events", "show", event)
+	require.Contains(t, shown, `{"n":1e999,"t":"<&>"}`, "as it was written")
+	require.Contains(t, shown, e, "its delivery")
+	code, out, said = printed(t, "events", "send", "--type", "order.created", "--payload", `{"n":1e999,"t":"<&>"}`, "--idempotency-key", "k-1", "--json")
+	require.Zero(t, code, said)
+	require.Equal(t, event, idIn(t, out))
+	require.Contains(t, said, "the same event")
+	require.Contains(t, ok("event-types"), "order.created")
+
+	var letters []struct {
+		ID         string
+		DeliveryID string `json:"delivery_id"`
+	}
+	dead := func(n int) {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			require.NoError(t, json.Unmarshal([]byte(ok("dlq", "list", "--since", "1h", "--json")), &letters))
+			return len(letters) == n
+		}, 20*time.Second, 50*time.Millisecond)
+	}
+	dead(1)
+	letter := letters[0].ID
+	require.Contains(t, ok("dlq", "show", letter), `{"n":1e999,"t":"<&>"}`)
+	require.Contains(t, ok("dlq", "replay", letter), letters[0].DeliveryID)
+	require.Eventually(t, func() bool { dead(1); return letters[0].ID != letter }, 20*time.Second, 50*time.Millisecond, "it died once more")
+	require.Regexp(t, `kind +recover`, ok("endpoints", "recover", e, "--since", "1h"))
+	ok("events", "resend", event, "--endpoint", e)
+	job := ok("endpoints", "resume", e, "--no-wait", "--json")
+	require.Regexp(t, `status +cancelled`, ok("jobs", "cancel", idIn(t, job)))
+	require.Regexp(t, `(?s)kind +resume.*endpoint id +`+e, ok("jobs", "show", idIn(t, job)))
+	ok("endpoints", "delete", e)
+	code, _, said = printed(t, "endpoints", "delete", e)
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "posthorn: "+e+": ")
+	dead(1)
+	ok("dlq", "delete", letters[0].ID)
+	dead(0)
+}
+
+func TestKeysThroughTheAPI(t *testing.T) {
+	greeting := startLocal(t, map[string]string{"POSTHORN_AUTH": "keys"})
+	t.Setenv("POSTHORN_URL", after(t, greeting, "API "))
+	where := strings.Fields(strings.TrimSuffix(after(t, greeting, "keys create --role admin "), ")"))
+	first := posthorn(t, append([]string{"keys", "create", "--role", "admin"}, where...)...)
+	require.Zero(t, first.code, first.stderr)
+	o := posthorn(t, "keys", "list")
+	require.Equal(t, 1, o.code)
+	require.Contains(t, o.stderr, "asks for an API key")
+	t.Setenv("POSTHORN_KEY", strings.TrimSpace(first.stdout))
+
+	made := posthorn(t, "keys", "create", "--role", "viewer", "--tenant", "acme", "--description", "ops")
+	require.Zero(t, made.code, made.stderr)
+	require.Regexp(t, keyForm, made.stdout)
+	asJSON := posthorn(t, "keys", "create", "--role", "producer", "--json")
+	require.Contains(t, asJSON.stdout, `"role": "producer"`)
+	require.Contains(t, asJSON.stdout, `"key": "ph_`)
+	revoked := idIn(t, asJSON.stdout)
+	require.Contains(t, posthorn(t, "keys", "list").stdout, revoked)
+	require.Regexp(t, `^ID +ROLE +TENANT +CREATED +DESCRIPTION\n\w{26}  viewer +acme +\S+ +ops\n$`, posthorn(t, "keys", "list", "--tenant", "acme").stdout)
+	require.Zero(t, posthorn(t, "keys", "revoke", revoked).code)
+	require.NotContains(t, posthorn(t, "keys", "list").stdout, revoked)
+	require.Equal(t, outcome{code: 1, stderr: "posthorn: there is no key " + revoked + "\n"}, posthorn(t, "keys", "revoke", revoked))
+	table := posthorn(t, append([]string{"keys", "list", "--json"}, where...)...)
+	require.NotContains(t, table.stdout, revoked, "a flag wins over the environment: the same, from the table")
+
+	t.Setenv("POSTHORN_TABLE", "posthorn")
+	require.Contains(t, posthorn(t, "keys", "list").stderr, "names both a table and an API")
+	require.Contains(t, posthorn(t, "keys", "list", "--table", "x", "--url", "http://x").stderr, "give either")
+}
+
 func TestWhatGoesWrongIsOneLine(t *testing.T) {
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -142,6 +253,22 @@ func TestWhatGoesWrongIsOneLine(t *testing.T) {
 		"both":              {[]string{"dlq", "replay", "--all", "--type", "a"}, 2, "--all"},
 		"no id":             {[]string{"jobs", "wait"}, 2, "id"},
 		"no command":        {[]string{"dlq"}, 2, "expected one of"},
+		"no payload":        {[]string{"events", "send", "--type", "a"}, 2, "--payload or --file"},
+		"two payloads":      {[]string{"events", "send", "--type", "a", "--payload", "{}", "--file", "x"}, 2, "--payload or --file"},
+		"no type":           {[]string{"events", "send", "--payload", "{}"}, 2, "--type"},
+		"a broken payload":  {[]string{"events", "send", "--type", "a", "--payload", "{\n\nx}"}, 2, "--payload:3: is no JSON: invalid character 'x'"},
+		"no such file":      {[]string{"events", "send", "--type", "a", "--file", "/nowhere/x"}, 2, "--file: open /nowhere/x"},
+		"no events":         {[]string{"endpoints", "create", "http://x"}, 2, "--events"},
+		"no change":         {[]string{"endpoints", "update", "ep_x"}, 2, "nothing is to be changed"},
+		"a change of both":  {[]string{"endpoints", "update", "ep_x", "--header", "A: b", "--clear-headers"}, 2, "cannot be cleared"},
+		"a header's form":   {[]string{"endpoints", "update", "ep_x", "--header", "A"}, 2, `--header: "A" has no ":"`},
+		"retries":           {[]string{"endpoints", "update", "ep_x", "--max-retries", "x"}, 2, "--max-retries: must be a whole number or none"},
+		"a rate":            {[]string{"endpoints", "update", "ep_x", "--rate-limit", "x"}, 2, "--rate-limit: must be a number or none"},
+		"an overlap":        {[]string{"endpoints", "rotate-secret", "ep_x", "--overlap", "1ms"}, 2, "--overlap: must be whole seconds"},
+		"since when":        {[]string{"endpoints", "recover", "ep_x"}, 2, "--since"},
+		"ids and a filter":  {[]string{"dlq", "replay", "dlq_x", "--all"}, 2, "either ids"},
+		"nothing to delete": {[]string{"dlq", "delete"}, 2, "ID is missing"},
+		"no such profile":   {[]string{"stats", "--profile", "x"}, 2, `there is no profile "x": there are none in /nowhere/posthorn/config.yaml`},
 		"where to forward":  {[]string{"listen", "--forward", "x"}, 2, "--forward"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -24,15 +24,19 @@ import (
 
 // remote says which Posthorn a command calls, and how it answers.
 type remote struct {
-	URL  string
-	Key  string
-	JSON bool
+	URL     string
+	Key     string
+	Profile string
+	JSON    bool
+
+	keyFrom string // what gave the key; empty: there is none
 }
 
 // flags are those of every command that calls the API.
 func (r *remote) flags(f *pflag.FlagSet) {
 	f.StringVar(&r.URL, "url", "", "The API's address: a `URL`. Variable: POSTHORN_URL (http://localhost:8000).")
 	f.StringVar(&r.Key, "key", "", "An API `KEY`. Variable: POSTHORN_KEY, where others on this machine do not see it.")
+	f.StringVar(&r.Profile, "profile", "", "The profile of this `NAME`, from ~/.config/posthorn/config.yaml: an address and a key. Variable: POSTHORN_PROFILE.")
 	f.BoolVar(&r.JSON, "json", false, "Print JSON, as the API answers.")
 }
 
@@ -50,7 +54,7 @@ type does func(ctx context.Context, c *client.Client, args []string) error
 func (r *remote) runs(do does) func(*cobra.Command, []string) error {
 	return func(_ *cobra.Command, args []string) error {
 		if err := r.Validate(); err != nil {
-			return lineError{err}
+			return onTheLine(err)
 		}
 		return r.call(func(ctx context.Context, c *client.Client) error { return do(ctx, c, args) })
 	}
@@ -59,24 +63,71 @@ func (r *remote) runs(do does) func(*cobra.Command, []string) error {
 // callTimeout ends a call that nobody answers: API Gateway gives up after 30 s.
 const callTimeout = 35 * time.Second
 
-// Validate checks the command line.
+// standardURL is where a Posthorn is that nobody names.
+const standardURL = "http://localhost:8000"
+
+// Validate checks the command line, and completes it from the environment and the
+// file of profiles, in this order. A profile that a flag names counts before the
+// environment. Its key goes to its own address and to no other.
 func (r *remote) Validate() error {
-	if r.URL == "" {
-		if r.URL = os.Getenv("POSTHORN_URL"); r.URL == "" {
-			r.URL = "http://localhost:8000"
-		}
+	file, err := readProfiles()
+	if err != nil {
+		return usageError{err}
 	}
-	if r.Key == "" {
-		r.Key = os.Getenv("POSTHORN_KEY")
+	name := r.Profile
+	if name == "" {
+		name = os.Getenv("POSTHORN_PROFILE")
 	}
-	u, err := url.Parse(r.URL)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" {
+	chosen, err := file.named(name)
+	if err != nil {
+		return usageError{err}
+	}
+	fromEnvironment := os.Getenv("POSTHORN_URL")
+	if r.Profile != "" {
+		r.URL = first(r.URL, chosen.url, fromEnvironment, standardURL)
+	} else {
+		r.URL = first(r.URL, fromEnvironment, chosen.url, standardURL)
+	}
+	if !isAPI(r.URL) {
 		return errors.New("--url: must be the address of an API, such as http://localhost:8000")
 	}
-	if strings.ContainsFunc(r.Key, func(c rune) bool { return c <= ' ' || c > '~' }) {
-		return errors.New("--key: must be an API key, ph_<id>_<secret>")
+	ofProfile := ""
+	if strings.TrimSuffix(r.URL, "/") == strings.TrimSuffix(chosen.url, "/") {
+		ofProfile = chosen.key
 	}
-	return nil
+	switch key := os.Getenv("POSTHORN_KEY"); {
+	case r.Key != "":
+		r.keyFrom = "--key"
+	case r.Profile != "" && ofProfile != "", key == "" && ofProfile != "":
+		r.Key, r.keyFrom = ofProfile, file.path
+	case key != "":
+		r.Key, r.keyFrom = key, "POSTHORN_KEY"
+	}
+	if !isKey(r.Key) {
+		return fmt.Errorf("%s: must be an API key, ph_<id>_<secret>", r.keyFrom)
+	}
+	return file.warn()
+}
+
+// first is the first text that is not empty.
+func first(texts ...string) string {
+	for _, text := range texts {
+		if text != "" {
+			return text
+		}
+	}
+	return ""
+}
+
+// isAPI says whether a text may be the address of an API.
+func isAPI(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.RawQuery == "" && u.Fragment == ""
+}
+
+// isKey says whether a text may stand in a header.
+func isKey(text string) bool {
+	return !strings.ContainsFunc(text, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
 // call calls do with a client, until it is done or interrupted.
@@ -91,9 +142,11 @@ func (r *remote) call(do func(ctx context.Context, c *client.Client) error) erro
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return fmt.Errorf("nothing answers at %s: start it, or name its address with --url", r.URL)
 	case errors.As(err, &p) && p.Status == http.StatusUnauthorized && r.Key == "":
-		return fmt.Errorf("%s asks for an API key: give one with --key or POSTHORN_KEY", r.URL)
+		return fmt.Errorf("%s asks for an API key: give one with --key or POSTHORN_KEY, or in a --profile", r.URL)
 	case errors.As(err, &p) && p.Status == http.StatusUnauthorized:
-		return fmt.Errorf("%s does not know this API key, or not any more", r.URL)
+		return fmt.Errorf("%s does not know this API key, or not any more: it came from %s", r.URL, r.keyFrom)
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return errors.New("interrupted")
 	case errors.As(err, &p) && p.Status == http.StatusBadRequest:
 		return usageError{err} // what was asked for is wrong
 	}

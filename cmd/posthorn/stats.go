@@ -15,7 +15,7 @@ import (
 // statsCommand prints what is counted.
 func statsCommand() *cobra.Command {
 	r := &remote{}
-	c := &cobra.Command{Use: "stats", Short: "Print what it counts", Args: none, RunE: r.runs(r.stats)}
+	c := &cobra.Command{Use: "stats", Short: "Print what it counts", Args: none, Example: "  posthorn stats\n  posthorn stats --json | jq .dlq.entries", RunE: r.runs(r.stats)}
 	r.flags(c.Flags())
 	return c
 }

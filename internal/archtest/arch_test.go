@@ -169,7 +169,7 @@ var owners = map[string][]string{
 	"github.com/spf13/cobra":                         {"cmd/posthorn", "cmd/loadtest"},
 	"github.com/spf13/pflag":                         {"cmd/posthorn", "cmd/loadtest"},
 	"github.com/standard-webhooks/standard-webhooks": {"internal/chaos"},
-	"go.yaml.in/yaml":                                {"internal/config", "internal/permit", "internal/cost", "internal/contract"},
+	"go.yaml.in/yaml":                                {"internal/config", "internal/permit", "internal/cost", "internal/contract", "cmd/posthorn"},
 	"gonum.org/v1/plot":                              {"cmd/simulate"},
 	"golang.org/x/term":                              {"cmd/posthorn"},
 	"golang.org/x/time":                              {"internal/localaws/gateway"},

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -30,6 +31,8 @@ type Problem struct {
 	Detail string `json:"detail"`
 	Code   string `json:"code"`
 	Field  string `json:"field"`
+
+	RetryAfter time.Duration `json:"-"` // what the answer's header asks for; 0: nothing
 }
 
 func (p *Problem) Error() string {
@@ -47,23 +50,32 @@ var ErrNotPosthorn = errors.New("what answers there is not Posthorn")
 const maxAnswer = 8 << 20
 
 // Call makes a request, with body as JSON unless it is nil, and decodes the
-// answer into out unless that is nil. An answer of 400 and more is a *Problem.
+// answer into out unless that is nil. An answer of 400 and more is a *Problem. A
+// json.RawMessage in the body is sent as it is, but for white space.
 func (c *Client) Call(ctx context.Context, method, path string, query url.Values, body, out any) error {
+	_, err := c.CallWithHeader(ctx, method, path, query, body, out)
+	return err
+}
+
+// CallWithHeader is Call, and returns the header of an answer that is no error.
+func (c *Client) CallWithHeader(ctx context.Context, method, path string, query url.Values, body, out any) (http.Header, error) {
 	target := strings.TrimSuffix(c.URL, "/") + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
 	var sent io.Reader
 	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
-			return fmt.Errorf("encode the request: %w", err)
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(body); err != nil {
+			return nil, fmt.Errorf("encode the request: %w", err)
 		}
-		sent = bytes.NewReader(b)
+		sent = &b
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target, sent)
 	if err != nil {
-		return fmt.Errorf("call %s: %w", path, err)
+		return nil, fmt.Errorf("call %s: %w", path, err)
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -76,14 +88,14 @@ func (c *Client) Call(ctx context.Context, method, path string, query url.Values
 		if failed := (*url.Error)(nil); errors.As(err, &failed) {
 			err = failed.Err // without the URL, which may hold more than one wants to see
 		}
-		return fmt.Errorf("reach %s: %w", c.URL, err)
+		return nil, fmt.Errorf("reach %s: %w", c.URL, err)
 	}
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if closed := resp.Body.Close(); err == nil {
 		err = closed
 	}
 	if err != nil {
-		return fmt.Errorf("read the answer of %s: %w", c.URL, err)
+		return nil, fmt.Errorf("read the answer of %s: %w", c.URL, err)
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
 		p := &Problem{}
@@ -91,46 +103,69 @@ func (c *Client) Call(ctx context.Context, method, path string, query url.Values
 			p = &Problem{}
 		}
 		p.Status = resp.StatusCode
-		return p
+		p.RetryAfter = retryAfter(resp.Header)
+		return nil, p
 	}
 	if out == nil {
-		return nil
+		return resp.Header, nil
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return fmt.Errorf("%s: %w", c.URL, ErrNotPosthorn)
+		return nil, fmt.Errorf("%s: %w", c.URL, ErrNotPosthorn)
 	}
-	return nil
+	return resp.Header, nil
+}
+
+// retryAfter is what a header asks for in seconds, the one form that Posthorn uses.
+func retryAfter(h http.Header) time.Duration {
+	seconds, err := strconv.Atoi(h.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 // pageSize is the most that a page may hold.
 const pageSize = 200
 
+// Page returns up to limit items of a list, from cursor on, which is empty for the
+// first page. next is the cursor of the page after it; empty: there is none.
+func Page[T any](ctx context.Context, c *Client, path string, query url.Values, limit int, cursor string) (items []T, next string, err error) {
+	asked := maps.Clone(query)
+	if asked == nil {
+		asked = url.Values{}
+	}
+	asked.Set("limit", strconv.Itoa(limit))
+	if cursor != "" {
+		asked.Set("cursor", cursor)
+	}
+	var page struct {
+		Data []T    `json:"data"`
+		Next string `json:"next_cursor"`
+	}
+	if err := c.Call(ctx, http.MethodGet, path, asked, nil, &page); err != nil {
+		return nil, "", err
+	}
+	return page.Data, page.Next, nil
+}
+
 // List returns up to so many items of a list, newest first, from as many pages as
 // that takes. 0: all of them.
 func List[T any](ctx context.Context, c *Client, path string, query url.Values, most int) ([]T, error) {
 	all := []T{}
-	next := url.Values{}
-	for name, values := range query {
-		next[name] = values
-	}
-	for {
+	for cursor := ""; ; {
 		size := pageSize
 		if most > 0 {
 			size = min(size, most-len(all))
 		}
-		next.Set("limit", strconv.Itoa(size))
-		var page struct {
-			Data []T    `json:"data"`
-			Next string `json:"next_cursor"`
-		}
-		if err := c.Call(ctx, http.MethodGet, path, next, nil, &page); err != nil {
+		items, next, err := Page[T](ctx, c, path, query, size, cursor)
+		if err != nil {
 			return nil, err
 		}
-		all = append(all, page.Data...)
-		if page.Next == "" || most > 0 && len(all) >= most {
+		all = append(all, items...)
+		if next == "" || most > 0 && len(all) >= most {
 			return all, nil
 		}
-		next.Set("cursor", page.Next)
+		cursor = next
 	}
 }
 

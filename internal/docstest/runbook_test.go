@@ -61,7 +61,8 @@ func TestCommandsOfTheRunbookAreThoseThatThereAre(t *testing.T) {
 		case "posthorn":
 			words := strings.Fields(command)[1:]
 			path := words[:1]
-			if words[0] == "keys" || words[0] == "dlq" {
+			switch words[0] {
+			case "endpoints", "events", "deliveries", "dlq", "jobs", "keys":
 				path = words[:2]
 			}
 			help, err := exec.Command(bin, append(append([]string{}, path...), "--help")...).CombinedOutput()
