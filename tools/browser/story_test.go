@@ -156,6 +156,7 @@ func TestTheWholeStory(t *testing.T) {
 
 	// An edit, a recover, an end.
 	p.click("Edit")
+	p.sees("Known: ") // which comes later, and moves the button
 	p.fill("Description", "to billing")
 	p.click("Save")
 	p.sees("The endpoint is changed.", "to billing")
@@ -284,4 +285,76 @@ func TestFiltersAreInTheAddress(t *testing.T) {
 	p.until("the figures", "Number(document.querySelector('.tiles strong')?.innerText.replaceAll(',', '')) >= "+strconv.Itoa(*rows))
 	p.visit("/console/nothing")
 	p.sees("The console has no such page.")
+}
+
+// An address is for its own page alone: what stands in the place of an id cannot
+// lead the page to another path of the API, and what cannot be decoded is no
+// blank page.
+func TestAnAddressReachesNoOtherPathOfTheAPI(t *testing.T) {
+	t.Parallel()
+	s := start(t, "off")
+	r := newReceiver(t)
+	ep := s.call(t, "POST", "/api/v1/webhooks", map[string]any{"url": r.URL, "events": []string{"*"}})["id"].(string)
+	p := open(t, s, "/console")
+	p.sees("Overview")
+	p.allow("404")
+	for _, page := range []string{"dead-letters", "deliveries", "events", "jobs"} {
+		for _, way := range []string{`..%5Cwebhooks%5C`, `.%09.%2Fwebhooks%2F`} {
+			p.visit("/console/" + page + "/" + way + ep)
+			p.until("that there is no such thing", "document.querySelector('.trouble')?.innerText.startsWith('There is no')")
+			p.until("nothing is asked of another path", "performance.getEntriesByType('resource').every(e => !new URL(e.name).pathname.startsWith('/api/v1/webhooks/'))")
+		}
+	}
+	p.visit("/console/%FF")
+	p.sees("The console has no such page.")
+}
+
+// A moment that an address names is the one that a page asks for, to the
+// millisecond: a replay of what a list shows takes no more than that.
+func TestAMomentKeepsItsSeconds(t *testing.T) {
+	t.Parallel()
+	s := start(t, "off")
+	r := newReceiver(t)
+	ep := s.call(t, "POST", "/api/v1/webhooks", map[string]any{"url": r.URL, "events": []string{"*"}})["id"].(string)
+	p := open(t, s, "/console")
+	for _, at := range []string{"2026-01-02T03:04:05.000Z", "2026-01-02T03:04:05.250Z"} {
+		p.visit("/console/dead-letters?since=" + at)
+		p.dialog("Replay many…")
+		p.click("Count first")
+		p.sees("since = " + at)
+		p.keys(kb.Escape)
+		p.until("no dialog", "!document.querySelector('dialog')")
+		p.fill("Event type", "a.b")
+		p.click("Show")
+		p.until("the filter in the address", "new URLSearchParams(location.search).get('event_type') === 'a.b'")
+		p.until("the moment in the address", "new URLSearchParams(location.search).get('since') === "+quote(at))
+	}
+	p.visit("/console/endpoints/" + ep)
+	p.dialog("Recover")
+	p.until("seconds can be given", field("Since")+"?.step === '1'")
+}
+
+// A session that cannot be ended says so. One that ends by itself leaves nothing
+// for whoever signs in next.
+func TestASessionsEnd(t *testing.T) {
+	t.Parallel()
+	s := start(t, "keys")
+	first, second := s.newKey(t, "viewer"), s.newKey(t, "viewer")
+	p := open(t, s, "/console")
+	signIn(p, first)
+	rate := "document.querySelector('.chart .now')?.innerText"
+	p.until("a rate, of two answers", rate+" === '0.0/s'")
+	p.until("a server that is away", "(() => { window.there = window.fetch; window.fetch = () => Promise.reject(new TypeError('away')); return true })()")
+	p.click("Sign out")
+	p.until("why it is not", "document.querySelector('.who .wrong')?.innerText.startsWith('The server does not answer.')")
+	p.sees("viewer of default")
+	p.until("a server that is back", "(() => { window.fetch = window.there; return true })()")
+
+	s.call(t, "DELETE", "/api/v1/keys/"+strings.Split(first, "_")[1], nil)
+	p.sees("Sign in")
+	signIn(p, second)
+	p.until("charts that begin anew", rate+" === '–'")
+	p.until("a rate of its own", rate+" === '0.0/s'")
+	p.click("Sign out")
+	p.sees("Sign in")
 }

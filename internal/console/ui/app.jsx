@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import { forgetEndpoints, get, post, remove, signedOut } from './api.js'
 import { forget } from './figures.js'
 import { Field, Form } from './forms.jsx'
-import { Empty, Loading, Notices, Page, Session, Trouble, useTitle } from './parts.jsx'
+import { Do, Empty, Loading, Notices, Page, Session, Trouble, useTitle } from './parts.jsx'
 import { Link, Route, go, useLocation } from './routing.jsx'
 import { DeadLetter, DeadLetters } from './pages/deadletters.jsx'
 import { Deliveries, Delivery } from './pages/deliveries.jsx'
@@ -47,6 +47,12 @@ function show({ parts: [page = '', id, what], params }, role) {
   return <Page title="There is nothing here"><Empty><p>The console has no such page.</p><p><Link to="/">To the overview</Link></p></Empty></Page>
 }
 
+// leave forgets what a session has seen.
+function leave() {
+  forget()
+  forgetEndpoints()
+}
+
 function App() {
   const [session, set] = useState()
   const [error, setError] = useState()
@@ -60,7 +66,7 @@ function App() {
     }
   }
   useEffect(() => {
-    signedOut(() => set(s => s && null))
+    signedOut(() => { leave(); set(s => s && null) })
     enter()
   }, [])
   if (error) return <main class="alone"><Brand /><Trouble error={error} again={enter} /></main>
@@ -68,8 +74,7 @@ function App() {
   if (session === null) return <SignIn onDone={set} />
   return <Session.Provider value={session}><Shell session={session} onLeave={async () => {
     await remove('/api/v1/session')
-    forget()
-    forgetEndpoints()
+    leave()
     go('', { replace: true })
     set(null)
   }} /></Session.Provider>
@@ -111,7 +116,7 @@ function Shell({ session, onLeave }) {
       <nav aria-label="Pages"><ul>{mine.map(m => <li key={m.to}><Link to={m.to && '/' + m.to} aria-current={at === m.to ? 'page' : undefined}>{m.name}</Link></li>)}</ul></nav>
       <div class="who">
         {session.auth === 'off' ? <p class="quiet">No key is asked for here.</p> : <p class="quiet"><b>{session.role}</b> of {session.tenant}</p>}
-        {session.auth !== 'off' && <button type="button" onClick={onLeave}>Sign out</button>}
+        {session.auth !== 'off' && <Do act={onLeave}>Sign out</Do>}
         <p class="quiet version">Posthorn {session.version} · <a href="/docs">API</a></p>
       </div>
     </div></header>

@@ -66,10 +66,11 @@ export class Mistake extends Error {
   }
 }
 
-// toTime makes the API's time of a datetime-local field, and back.
+// toTime makes the API's time of a datetime-local field, and fromTime the other
+// way round, to the millisecond: cut off, a moment would take in more than it did.
 export function toTime(local) { return local ? new Date(local).toISOString() : '' }
 export function fromTime(utc) {
   const d = new Date(utc)
   if (!utc || Number.isNaN(+d)) return ''
-  return new Date(d - d.getTimezoneOffset() * 60_000).toISOString().slice(0, 16)
+  return new Date(d - d.getTimezoneOffset() * 60_000).toISOString().replace(/(\.000)?Z$/, '')
 }

@@ -7,9 +7,12 @@ import { useContext, useEffect, useState } from 'preact/hooks'
 export const Route = createContext(null)
 export const useRoute = () => useContext(Route)
 
+// here is what the address says. Its parts stay as they are in it: ids and names
+// of pages need no escapes, and what is escaped there is not undone, which could
+// lead a part that goes into a path of the API to another path.
 function here() {
   const path = location.pathname.replace(/^\/console\/?/, '')
-  return { parts: path.split('/').filter(Boolean).map(decodeURIComponent), params: Object.fromEntries(new URLSearchParams(location.search)) }
+  return { parts: path.split('/').filter(Boolean), params: Object.fromEntries(new URLSearchParams(location.search)) }
 }
 
 export function go(to, { replace = false } = {}) {

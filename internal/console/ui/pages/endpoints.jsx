@@ -143,7 +143,7 @@ function Recover({ path, onClose, onJob }) {
       onJob(a.job)
     }}>
       <p>Sends everything again that ended dead at this endpoint since a moment, each with a fresh budget of attempts: for when a receiver is back.</p>
-      <Field name="since" label="Since" type="datetime-local" defaultValue={fromTime(Date.now() - 24 * 3600_000)} />
+      <Field name="since" label="Since" type="datetime-local" step="1" defaultValue={fromTime(new Date().setSeconds(0, 0) - 24 * 3600_000)} />
     </Form>
   </Dialog>
 }
