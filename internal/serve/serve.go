@@ -65,19 +65,22 @@ const (
 // Run serves until ctx ends. Then it receives no more, lets answers and posts
 // under way finish within the drain's time, cuts off those that do not, gives
 // what was not begun back to the queue, stores its counts, and returns. An error
-// of the listener ends it at once.
+// of the listener begins the same at once and is returned, and so is work that
+// does not even return once it is cut off.
 func Run(ctx context.Context, o Options) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	server := &http.Server{
 		Handler: within(answerTime, o.API), ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelWarn),
 		ReadHeaderTimeout: readTime / 3, ReadTimeout: readTime, IdleTimeout: idleTime,
 		WriteTimeout: readTime + answerTime + writeTime, // it counts from the end of the header
 	}
 	var serving, work, counting sync.WaitGroup
+	var listening, polling, sweeping error
 	serving.Go(func() {
+		defer stop()
 		if err := server.Serve(o.Listen); !errors.Is(err, http.ErrServerClosed) {
-			stop(fmt.Errorf("serve the API: %w", err))
+			listening = fmt.Errorf("serve the API: %w", err)
 		}
 	})
 	counts, countLast := context.WithCancel(context.WithoutCancel(ctx))
@@ -90,29 +93,23 @@ func Run(ctx context.Context, o Options) error {
 		Timeout: o.DeliverTimeout, Drain: o.Drain, Logger: o.Log,
 	})
 	work.Go(func() {
-		if err := p.Run(ctx); err != nil {
-			stop(err)
-		}
+		defer stop()
+		polling = p.Run(ctx)
 	})
 	sweeper := &sweeper{sweep: o.Sweep, leases: o.Leases, name: o.Name, interval: o.SweepInterval, now: time.Now}
 	sweeps := schedule.Schedule{Name: "dlq-sweeper", Interval: o.SweepInterval, Function: sweeper.run, Logger: o.Log}
 	work.Go(func() {
-		if err := sweeps.Run(ctx); err != nil {
-			stop(err)
-		}
+		defer stop()
+		sweeping = sweeps.Run(ctx)
 	})
 
 	<-ctx.Done()
-	cause := context.Cause(ctx)
 	err := shut(ctx, server, o.Drain)
 	serving.Wait()
 	work.Wait()
 	countLast()
 	counting.Wait()
-	if !errors.Is(cause, context.Canceled) {
-		err = errors.Join(cause, err)
-	}
-	return err
+	return errors.Join(listening, polling, sweeping, err)
 }
 
 // receivers is how many receives are under way at once for so many places.

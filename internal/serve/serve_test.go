@@ -1,7 +1,9 @@
 package serve
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -99,12 +101,16 @@ type running struct {
 }
 
 func start(t *testing.T, deliver Deliver) *running {
+	return startOn(t, &silent{closed: make(chan struct{})}, deliver)
+}
+
+func startOn(t *testing.T, l net.Listener, deliver Deliver) *running {
 	r := &running{queue: newQueue(), ended: make(chan error, 1)}
 	ctx, stop := context.WithCancel(t.Context())
 	r.stop = stop
 	go func() {
 		r.ended <- Run(ctx, Options{
-			API: http.NotFoundHandler(), Listen: &silent{closed: make(chan struct{})}, Queue: r.queue, Deliver: deliver,
+			API: http.NotFoundHandler(), Listen: l, Queue: r.queue, Deliver: deliver,
 			Sweep: func(context.Context) error { return nil }, Leases: never{}, Counts: &r.counts, Name: "a", BatchSize: 10, Workers: 20,
 			DeliverTimeout: 45 * time.Second, SweepInterval: time.Minute, Drain: 30 * time.Second, Log: slog.New(slog.DiscardHandler),
 		})
@@ -221,22 +227,66 @@ func TestAReceiverForEachSixtyFourWorkers(t *testing.T) {
 	}
 }
 
+// broken is a listener that takes one connection's time, and then fails.
+type broken struct{ *silent }
+
+func (broken) Accept() (net.Conn, error) {
+	time.Sleep(time.Second)
+	return nil, errors.New("no file descriptor")
+}
+
+// What listens fails: what is under way finishes, and who runs it is told.
+func TestAnErrorOfTheListenerEndsIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := startOn(t, broken{&silent{closed: make(chan struct{})}}, func(context.Context, []hook.Received, func(string)) []string {
+			time.Sleep(10 * time.Second)
+			return nil
+		})
+		r.arriving <- []hook.Received{message("a")}
+		require.EqualError(t, <-r.ended, "serve the API: no file descriptor")
+		require.Equal(t, []string{"handle of a"}, r.deleted)
+		require.True(t, r.counts.last)
+	})
+}
+
+func TestWorkThatDoesNotEndIsAnError(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		never := make(chan struct{})
+		defer close(never)
+		r := start(t, func(context.Context, []hook.Received, func(string)) []string { <-never; return nil })
+		r.arriving <- []hook.Received{message("a")}
+		synctest.Wait()
+		r.stop()
+		require.ErrorContains(t, <-r.ended, "1 messages are still in the function")
+		require.True(t, r.counts.last)
+	})
+}
+
 func TestARequestHasADeadline(t *testing.T) {
 	t.Parallel()
-	within(time.Minute, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, ok := r.Context().Deadline()
-		require.True(t, ok)
-	})).ServeHTTP(nil, (&http.Request{}).WithContext(t.Context()))
+	synctest.Test(t, func(t *testing.T) {
+		began, ended := time.Now(), false
+		within(time.Minute, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			<-r.Context().Done()
+			ended = true
+		})).ServeHTTP(nil, (&http.Request{}).WithContext(t.Context()))
+		require.True(t, ended)
+		require.Equal(t, time.Minute, time.Since(began))
+	})
 }
 
 func TestAReturnThatFailsIsLogged(t *testing.T) {
 	t.Parallel()
 	stopped, stop := context.WithCancel(t.Context())
 	stop()
-	answer, err := function(stopped, nil, refusing{newQueue()}, slog.New(slog.NewTextHandler(io.Discard, nil)))(t.Context(),
+	var log bytes.Buffer
+	answer, err := function(stopped, nil, refusing{newQueue()}, slog.New(slog.NewTextHandler(&log, nil)))(t.Context(),
 		events.SQSEvent{Records: []events.SQSMessage{{MessageId: "a"}}}, func(string) {})
 	require.NoError(t, err)
 	require.Equal(t, []events.SQSBatchItemFailure{{ItemIdentifier: "a"}}, answer.BatchItemFailures, "it is not deleted")
+	require.Regexp(t, `level=WARN msg="messages not returned: .*" messages=1 error="unexpected EOF"`, log.String())
 }
 
 // refusing is a queue that takes nothing back.
