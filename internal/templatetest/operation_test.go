@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.yaml.in/yaml/v4"
+
+	"posthorn/internal/httpapi"
 )
 
 // refs are the parameters that a part of the template refers to.
@@ -247,24 +249,63 @@ func TestCrossOriginRulesAreThoseOfTheAPI(t *testing.T) {
 	require.Equal(t, "HasOrigins", parts[0].text())
 	require.Equal(t, "!Ref AWS::NoValue", parts[2].text(), "without origins no page may call")
 	_, credentials := parts[1].find("allowCredentials")
-	require.False(t, credentials, "the API knows no cookies")
+	require.False(t, credentials, "a session is the console's own, and no other page's")
 
-	used := set{}
-	route := regexp.MustCompile(`"(GET|POST|PUT|PATCH|DELETE) /`)
-	read := regexp.MustCompile(`Header\.Get\("([A-Za-z-]+)"\)`)
-	headers := set{"content-type": true} // by http.Request itself
-	for _, path := range []string{"api.go", "auth.go", "events.go", "decode.go"} {
-		text, err := os.ReadFile("../httpapi/" + path)
-		require.NoError(t, err)
-		for _, m := range route.FindAllStringSubmatch(string(text), -1) {
-			used.add(m[1])
-		}
-		for _, m := range read.FindAllStringSubmatch(string(text), -1) {
-			headers.add(strings.ToLower(m[1]))
+	methods, headers := taken(t)
+	require.NotEmpty(t, methods)
+	headers.add("content-type") // which every body has
+	require.Subset(t, headers.sorted(), []string{"authorization", "x-api-key", "idempotency-key", "traceparent"})
+	require.ElementsMatch(t, methods.sorted(), parts[1].at("allowMethods").texts())
+	require.ElementsMatch(t, headers.sorted(), parts[1].at("allowHeaders").texts(), "and not the header of the console, which no other page may send")
+}
+
+// taken returns the methods of the API, and the headers in small letters that its
+// operations and keys are sent in, as its document has them.
+func taken(t *testing.T) (methods, headers set) {
+	t.Helper()
+	type in struct {
+		In, Name, Scheme string
+	}
+	var document struct {
+		Paths      map[string]map[string]json.RawMessage
+		Components struct {
+			Parameters      map[string]in
+			SecuritySchemes map[string]in
 		}
 	}
-	require.Subset(t, parts[1].at("allowMethods").texts(), used.sorted())
-	require.Subset(t, parts[1].at("allowHeaders").texts(), headers.sorted())
+	require.NoError(t, json.Unmarshal(httpapi.OpenAPI(), &document))
+	methods, headers = set{}, set{}
+	note := func(p in) {
+		switch {
+		case p.In == "header":
+			headers.add(strings.ToLower(p.Name))
+		case p.Scheme == "bearer":
+			headers.add("authorization")
+		}
+	}
+	for _, p := range document.Components.Parameters {
+		note(p)
+	}
+	for _, p := range document.Components.SecuritySchemes {
+		note(p)
+	}
+	for path, item := range document.Paths {
+		if !strings.HasPrefix(path, "/api/") {
+			continue
+		}
+		for method, text := range item {
+			if method == "parameters" {
+				continue
+			}
+			methods.add(strings.ToUpper(method))
+			var operation struct{ Parameters []in }
+			require.NoError(t, json.Unmarshal(text, &operation), "%s %s", method, path)
+			for _, p := range operation.Parameters {
+				note(p)
+			}
+		}
+	}
+	return methods, headers
 }
 
 // Whoever looks at the bill finds what is Posthorn's.
