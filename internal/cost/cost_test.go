@@ -2,6 +2,7 @@ package cost
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -241,4 +242,17 @@ func TestWhatIsOverItsBudgetIsNamed(t *testing.T) {
 	require.EqualError(t, (&Report{Workloads: []Row{{Name: "new"}}}).Verdict(budgets), "new: it has no budget")
 	i := budgets.Idle[0]
 	require.ErrorContains(t, (&Report{Idle: []IdleRow{{i.Name, Bill{{"KMS key", i.Month + 0.01, Requests}}}}}).Verdict(budgets), "an idle month, "+i.Name)
+}
+
+// What goes wrong with several servers of a stack is all told.
+func TestEveryErrorOfAServerIsTold(t *testing.T) {
+	t.Parallel()
+	s := &stack{}
+	aws, local := errors.New("the services"), errors.New("the program")
+	s.run(func() error { return aws })
+	s.run(func() error { return local })
+	s.run(func() error { return nil })
+	err := s.close()
+	require.ErrorIs(t, err, aws)
+	require.ErrorIs(t, err, local)
 }

@@ -66,7 +66,21 @@ type stack struct {
 	stop     context.CancelFunc
 	serving  sync.WaitGroup
 	aws      *http.Server
-	wrong    error // what a server said when it stopped
+
+	mu    sync.Mutex
+	wrong []error // what servers said when they stopped
+}
+
+// run runs a server until it stops by itself or is stopped, and keeps its error
+// for close.
+func (s *stack) run(server func() error) {
+	s.serving.Go(func() {
+		if err := server(); err != nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.wrong = append(s.wrong, err)
+		}
+	})
 }
 
 // settings keep a breaker from opening, which would spend the run on waiting.
@@ -97,10 +111,11 @@ func start(ctx context.Context, prices *Prices, memory map[string]int, functions
 	}
 	awsURL := "http://" + aws.Addr().String()
 	s.aws = &http.Server{Handler: s.meter.services(s.services), ReadHeaderTimeout: time.Minute, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)}
-	s.serving.Go(func() {
+	s.run(func() error {
 		if err := s.aws.Serve(aws); !errors.Is(err, http.ErrServerClosed) {
-			s.wrong = err
+			return err
 		}
+		return nil
 	})
 	if err := wire.Provision(ctx, cfg, wire.Local(inproc.Client(s.services), awsURL)); err != nil {
 		return s, err
@@ -150,8 +165,8 @@ func (s *stack) serve(ctx context.Context, cfg *config.Config) error {
 	s.client = &http.Client{Transport: &http.Transport{DialContext: s.meter.dial, MaxIdleConnsPerHost: 4}}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop = stop
-	s.serving.Go(func() {
-		err := localaws.Run(running, localaws.Options{
+	s.run(func() error {
+		return localaws.Run(running, localaws.Options{
 			Services: s.services, Queue: s.queue, BatchSize: cfg.Queue.BatchSize, Workers: workers, SweepInterval: 24 * time.Hour, API: api,
 			Log: slog.New(slog.DiscardHandler),
 			Functions: localaws.Functions{
@@ -167,9 +182,6 @@ func (s *stack) serve(ctx context.Context, cfg *config.Config) error {
 				Sweep: func(context.Context) error { return nil },
 			},
 		})
-		if err != nil {
-			s.wrong = err
-		}
 	})
 	return nil
 }
@@ -248,7 +260,8 @@ func (s *stack) stored(ctx context.Context) (Storage, error) {
 	return sum, nil
 }
 
-// close ends everything that was started.
+// close ends everything that was started, and returns what went wrong with it
+// since.
 func (s *stack) close() error {
 	var errs []error
 	if s.stop != nil {
@@ -270,7 +283,7 @@ func (s *stack) close() error {
 	if s.services != nil {
 		errs = append(errs, s.services.Close())
 	}
-	return errors.Join(append(errs, s.wrong)...)
+	return errors.Join(append(errs, s.wrong...)...)
 }
 
 // receiver is all endpoints: it answers after a while, with 500 to a share of

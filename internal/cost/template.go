@@ -62,12 +62,6 @@ func (t *Template) With(parameters map[string]string) (*Template, error) {
 	return set, nil
 }
 
-// Has says whether there is such a parameter.
-func (t *Template) Has(parameter string) bool {
-	_, there := t.parameters[parameter]
-	return there
-}
-
 // resources calls f with every resource of a type that is made.
 func (t *Template) resources(kind string, f func(name string, properties *node)) error {
 	var wrong error

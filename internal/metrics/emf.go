@@ -156,17 +156,25 @@ func ended(s hook.Status) func(d *Delta) []float64 {
 }
 
 // successes are a 1 for each attempt that succeeded and a 0 for each that did
-// not: their average is the share that did, their sum how many.
+// not: their average is the share that did, their sum how many. Of more attempts
+// than a line takes values, which a batch of messages never has, it is the share
+// that stays, to a hundredth, and never that of all or of none where it is neither.
 func successes(d *Delta) []float64 {
-	var v []float64
-	for o, n := range d.Attempts {
-		value := 0.0
-		if o == hook.OutcomeSuccess {
-			value = 1
+	var all int64
+	for _, n := range d.Attempts {
+		all += n
+	}
+	good := d.Attempts[hook.OutcomeSuccess]
+	if all > MaxSamples {
+		share := (good*MaxSamples + all/2) / all
+		if 0 < good && good < all {
+			share = min(max(share, 1), MaxSamples-1)
 		}
-		for range min(n, int64(MaxSamples-len(v))) {
-			v = append(v, value)
-		}
+		all, good = MaxSamples, share
+	}
+	v := make([]float64, all)
+	for i := range good {
+		v[i] = 1
 	}
 	return v
 }

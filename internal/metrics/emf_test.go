@@ -82,6 +82,45 @@ func TestALineOfEMFHoldsWhatAnInvocationCounted(t *testing.T) {
 	}, deliver.members)
 }
 
+// The share of the attempts that succeeded is right however many there were.
+func TestTheShareOfSuccessesOfManyAttempts(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		good, bad int64
+		ones, of  int
+	}{
+		{90, 90, 50, 100},
+		{30, 60, 30, 90},
+		{100, 0, 100, 100},
+		{300, 0, 100, 100},
+		{0, 300, 0, 100},
+		{1, 999, 1, 100},
+		{999, 1, 99, 100},
+		{200, 100, 67, 100},
+	} {
+		l := emitted(t, &metrics.Delta{Attempts: map[hook.Outcome]int64{hook.OutcomeSuccess: c.good, hook.OutcomeHTTPError: c.bad / 2, hook.OutcomeTLS: c.bad - c.bad/2}})
+		ones := 0
+		for _, v := range l.members["AttemptSuccess"].([]any) {
+			ones += int(v.(float64))
+		}
+		require.Equal(t, []int{c.ones, c.of}, []int{ones, len(l.members["AttemptSuccess"].([]any))}, "%d and %d", c.good, c.bad)
+	}
+}
+
+func TestATimeThatRunsBackwardsIsNone(t *testing.T) {
+	t.Parallel()
+	r := metrics.NewRecorder(&store{})
+	var d *metrics.Delta
+	r.Emit = func(counted *metrics.Delta) { d = counted }
+	r.Attempt(hook.OutcomeSuccess, -time.Second)
+	r.EndToEnd(-time.Second)
+	r.Accept(-time.Second, 0)
+	require.NoError(t, r.Flush(t.Context()))
+	for _, name := range []string{"AttemptLatency", "EndToEndLatency", "AcceptLatency"} {
+		require.Equal(t, 0.0, emitted(t, d).members[name], name)
+	}
+}
+
 // CloudWatch takes no line with more values of a metric, or a larger one.
 func TestALineOfEMFStaysWithinItsLimits(t *testing.T) {
 	t.Parallel()

@@ -10,10 +10,10 @@ import (
 // taken up within the last minute, where so many messages are ready now.
 //
 // SQS tells the age of its oldest message to CloudWatch alone, so that of a
-// queue from which nobody takes is put together from what else is known. Nothing
-// waits longer than since messages were last taken up or, where later, since the
-// last event was accepted: that much is certain. Where events go on being accepted,
-// it is the sweep that sees that nothing is taken, within two minutes.
+// queue from which nobody takes is put together from what else is known. The oldest
+// waits at least since messages were last taken up or, where later, since the last
+// event was accepted: that much is certain. Where events go on being accepted, it
+// is the sweep that sees that nothing is taken, within two minutes.
 func (t *Totals) OldestAge(ready int, now time.Time) time.Duration {
 	age := t.RecentLag
 	if ready == 0 {

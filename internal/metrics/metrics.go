@@ -126,12 +126,3 @@ func (h *Histogram) Observe(bounds Bounds, d time.Duration) {
 	h.Sum += d
 	h.Count++
 }
-
-// Add adds what o counted.
-func (h *Histogram) Add(o *Histogram) {
-	for i, n := range o.Buckets {
-		h.Buckets[i] += n
-	}
-	h.Sum += o.Sum
-	h.Count += o.Count
-}

@@ -14,7 +14,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
-	"pgregory.net/rapid"
 
 	"posthorn/internal/hook"
 	"posthorn/internal/metrics"
@@ -186,25 +185,6 @@ func TestADurationFallsIntoTheBucketWhoseBoundItDoesNotPass(t *testing.T) {
 		buckets[want] = 1
 		require.Equal(t, metrics.Histogram{Buckets: buckets, Sum: max(d, 0), Count: 1}, h, d)
 	}
-}
-
-func TestHistogramsAddUp(t *testing.T) {
-	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) {
-		durations := rapid.SliceOf(rapid.Int64Range(0, int64(time.Minute))).Draw(t, "durations")
-		cut := rapid.IntRange(0, len(durations)).Draw(t, "cut")
-		var whole, left, right metrics.Histogram
-		for i, d := range durations {
-			whole.Observe(metrics.AttemptBounds(), time.Duration(d))
-			if i < cut {
-				left.Observe(metrics.AttemptBounds(), time.Duration(d))
-			} else {
-				right.Observe(metrics.AttemptBounds(), time.Duration(d))
-			}
-		}
-		left.Add(&right)
-		require.Equal(t, whole, left)
-	})
 }
 
 func snapshot() *metrics.Snapshot {

@@ -114,9 +114,10 @@ func count[K comparable](m *map[K]int64, k K) {
 	(*m)[k]++
 }
 
+// sample keeps d where there is room. A negative one (clocks) counts as 0.
 func sample(to *[]time.Duration, d time.Duration) {
 	if len(*to) < MaxSamples {
-		*to = append(*to, d)
+		*to = append(*to, max(d, 0))
 	}
 }
 

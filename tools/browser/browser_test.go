@@ -204,11 +204,13 @@ func field(label string) string {
 	return fmt.Sprintf(find, `(open, seen, words) => [...open.querySelectorAll('label')].filter(e => words(e) === `+quote(label)+`).map(e => e.control).find(seen)`)
 }
 
-// press clicks in the middle of an element, once it is there.
+// press clicks in the middle of an element, once it is there and has not moved
+// between two looks.
 func (p *page) press(element string) {
 	p.t.Helper()
 	p.until(element, element)
 	p.until("it stands still", `(() => { const e = `+element+`; if (!e) return false; e.scrollIntoView({ block: 'center' }); const r = e.getClientRects()[0];
+		const before = window.stood; window.stood = [e, r.x, r.y]; if (before?.[0] !== e || before[1] !== r.x || before[2] !== r.y) return false;
 		const top = document.elementFromPoint(r.x + r.width / 2, r.y + r.height / 2); return top && (e.contains(top) || top.contains(e)) })()`)
 	at, err := evaluate[struct{ X, Y float64 }](p, `(() => { const r = `+element+`.getClientRects()[0]; return { X: r.x + r.width / 2, Y: r.y + r.height / 2 } })()`)
 	require.NoError(p.t, err)
