@@ -74,7 +74,7 @@ func TestPictures(t *testing.T) {
 	stop, done := traffic(t, s, &event)
 	p.until("charts with a line", "document.querySelectorAll('.chart').length === 6")
 	p.patience = 60 * time.Second
-	p.until("dead letters", "Number(document.querySelector('.tiles .bad')?.innerText) > 5")
+	p.until("dead letters", "Number(document.querySelector('.tiles .bad')?.innerText) > 3")
 	p.until("half a minute", "performance.now() > 32000")
 	p.patience = patience
 	shoot(p, "overview")
