@@ -164,12 +164,31 @@ func (c *Contract) checkMethod(r *http.Request, e Exchange) error {
 	if want := strings.Join(allowed, ", "); e.Status != http.StatusMethodNotAllowed || e.Header.Get("Allow") != want {
 		return fmt.Errorf("its Allow is %q, and the document has %q there", e.Header.Get("Allow"), want)
 	}
-	return nil
+	return checkCode(e, "method_not_allowed")
 }
 
 func checkAbsent(e Exchange) error {
 	if e.Status != http.StatusNotFound {
 		return errors.New("the document has no such path")
+	}
+	return checkCode(e, "not_found")
+}
+
+// checkCode checks that an answer is a problem document with that code. That of
+// HEAD has no body to look at.
+func checkCode(e Exchange, code string) error {
+	if media := e.Header.Get("Content-Type"); media != "application/problem+json" {
+		return fmt.Errorf("the Content-Type is %q, and not that of a problem document", media)
+	}
+	if e.Request.Method == http.MethodHead {
+		return nil
+	}
+	var problem struct{ Code string }
+	if err := json.Unmarshal(e.Body, &problem); err != nil {
+		return fmt.Errorf("read the problem document: %w", err)
+	}
+	if problem.Code != code {
+		return fmt.Errorf("its code is %q, and has to be %q", problem.Code, code)
 	}
 	return nil
 }

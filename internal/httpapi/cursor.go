@@ -150,10 +150,16 @@ func (q *query) span() (since, until time.Time, err error) {
 	if until, err = q.time("until"); err != nil {
 		return since, until, err
 	}
+	return since, until, inOrder("until", since, until)
+}
+
+// inOrder refuses, in the field that until came in, a span that ends before it
+// begins. One that ends where it begins holds nothing.
+func inOrder(field string, since, until time.Time) error {
 	if !since.IsZero() && !until.IsZero() && until.Before(since) {
-		return since, until, &hook.InvalidError{Field: "until", Code: "invalid_time", Reason: "must not be before since"}
+		return &hook.InvalidError{Field: field, Code: "invalid_time", Reason: "must not be before since"}
 	}
-	return since, until, nil
+	return nil
 }
 
 func (q *query) time(name string) (time.Time, error) {

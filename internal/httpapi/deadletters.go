@@ -242,8 +242,8 @@ func deadLetterFilter(tenant string, value []byte) (f hook.DeadLetterFilter, err
 		}
 		return err
 	})
-	if err == nil && !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
-		err = &hook.InvalidError{Field: "filter.until", Code: "invalid_time", Reason: "must be after since"}
+	if err == nil {
+		err = inOrder("filter.until", f.Since, f.Until)
 	}
 	return f, err
 }

@@ -88,6 +88,11 @@ func TestWhatIsUndocumentedIsFound(t *testing.T) {
 		}
 		return contract.Exchange{Status: status, Header: h, Body: []byte(body)}
 	}
+	refused := func(code string) contract.Exchange {
+		e := problem(405, code)
+		e.Header.Set("Allow", "GET, HEAD")
+		return e
+	}
 	const event = `{"id":"evt_01M87K1Z80JKZK34SJK66W381Y","event_type":"a","created_at":"2026-11-24T20:13:18.464Z","deliveries":[],"deliveries_total":0}`
 	for name, tc := range map[string]struct {
 		method, path, body string
@@ -109,6 +114,10 @@ func TestWhatIsUndocumentedIsFound(t *testing.T) {
 		"a media type":            {"GET", "/health", "", answer(200, `ok`, "Content-Type", "text/plain"), "Content-Type"},
 		"a path":                  {"GET", "/api/v2", "", answer(200, `{}`), "no such path"},
 		"a method":                {"PUT", "/health", "", answer(200, `{}`), "GET, HEAD"},
+		"no such method":          {"PUT", "/health", "", refused("method_not_allowed"), ""},
+		"a path's code":           {"GET", "/api/v2", "", problem(404, "no_path"), `has to be "not_found"`},
+		"a path's form":           {"GET", "/api/v2", "", answer(404, `{"code":"not_found"}`), "problem document"},
+		"a method's code":         {"PUT", "/health", "", refused("not_found"), `has to be "method_not_allowed"`},
 		"a body where there is none": {
 			"DELETE", "/api/v1/keys/01M87K1Y7556C7J88B4AQNEZDZ", "", answer(204, `{}`), "body",
 		},

@@ -147,4 +147,18 @@ func TestAPolicyThatIsNotUnderstoodIsRefused(t *testing.T) {
 		require.ErrorContains(t, err, "not known here", replacement)
 		require.ErrorContains(t, err, "ApiRole, line 11", replacement)
 	}
+	for old, replacement := range map[string]string{
+		"kms:EncryptionContextKeys: posthorn:tenant": "kms:EncryptionContextKeys: posthorn:tenant, kms:ViaService: x",
+		"      Policies:\n":                          "      ManagedPolicyArns: [arn:aws:iam::aws:policy/AdministratorAccess]\n      Policies:\n",
+		"    Properties:\n":                          "    Properties:\n      PermissionsBoundary: arn:aws:iam::1:policy/x\n",
+		"Effect: Allow, Action: dynamodb:Query, ":    "Effect: Allow, ",
+		"{ Effect: Allow, Action: dynamodb:Query, Resource: !Sub \"${Table.Arn}/index/GSI1\" }": "!If [X, { Effect: Allow, Action: dynamodb:Query, Resource: \"*\" }, !Ref AWS::NoValue]",
+	} {
+		require.Contains(t, template, old)
+		_, err := read(t, strings.Replace(template, old, replacement, 1))
+		require.ErrorContains(t, err, "not known here", replacement)
+		require.ErrorContains(t, err, "ApiRole, line ", replacement)
+	}
+	_, err := read(t, strings.Replace(template, "      Policies:\n", "      ManagedPolicyArns: !If [InVpc, [!Ref NetworkPolicy], !Ref AWS::NoValue]\n      Policies:\n", 1))
+	require.NoError(t, err, "a role's way into a VPC is Lambda's")
 }

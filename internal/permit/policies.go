@@ -56,7 +56,11 @@ func Read(path string) (*Policies, error) {
 		if !ok || value(resource, "Type").Value != "AWS::IAM::Role" {
 			continue
 		}
-		for _, policy := range items(value(value(resource, "Properties"), "Policies")) {
+		properties := value(resource, "Properties")
+		if err := known(properties); err != nil {
+			return nil, fmt.Errorf("read policies of %s: %s, line %d: %w", path, id, resource.Line, err)
+		}
+		for _, policy := range items(value(properties, "Policies")) {
 			for _, s := range items(value(value(policy, "PolicyDocument"), "Statement")) {
 				if err := p.add(name+"Function", s); err != nil {
 					return nil, fmt.Errorf("read policies of %s: %s, line %d: %w", path, id, s.Line, err)
@@ -67,8 +71,33 @@ func Read(path string) (*Policies, error) {
 	return p, nil
 }
 
+// network is the one policy that a role has beside its own, where its function
+// joins a VPC: Lambda itself needs it, before the function runs.
+const network = "!If [InVpc, [!Ref NetworkPolicy], !Ref AWS::NoValue]"
+
+// known refuses a property of a role that may allow more than its policies say.
+func known(properties *yaml.Node) error {
+	for name, v := range entries(properties) {
+		switch name {
+		case "AssumeRolePolicyDocument", "Policies", "Tags":
+		case "ManagedPolicyArns":
+			if got := written(v); got != network {
+				return fmt.Errorf("%s %s is not known here", name, got)
+			}
+		default:
+			return fmt.Errorf("%s is not known here", name)
+		}
+	}
+	return nil
+}
+
 // add adds the grants of a statement.
 func (p *Policies) add(function string, s *yaml.Node) error {
+	for _, name := range []string{"Effect", "Action", "Resource"} {
+		if value(s, name).Kind == 0 {
+			return fmt.Errorf("a statement without %s is not known here", name)
+		}
+	}
 	context := ""
 	for name, v := range entries(s) {
 		switch name {
@@ -78,8 +107,9 @@ func (p *Policies) add(function string, s *yaml.Node) error {
 				return fmt.Errorf("effect %q is not known here", v.Value)
 			}
 		case "Condition":
-			context = value(value(v, "ForAnyValue:StringEquals"), "kms:EncryptionContextKeys").Value
-			if context == "" || len(v.Content) != 2 {
+			keys := value(v, "ForAnyValue:StringEquals")
+			context = value(keys, "kms:EncryptionContextKeys").Value
+			if context == "" || len(v.Content) != 2 || len(keys.Content) != 2 {
 				return fmt.Errorf("a condition that is not known here")
 			}
 		default:
@@ -174,6 +204,22 @@ func name(n *yaml.Node) string {
 	default:
 		return n.Tag + " " + n.Value
 	}
+}
+
+// written is a list, or one thing, in one line.
+func written(n *yaml.Node) string {
+	text := n.Value
+	if n.Kind == yaml.SequenceNode {
+		parts := make([]string, len(n.Content))
+		for i, part := range n.Content {
+			parts[i] = written(part)
+		}
+		text = "[" + strings.Join(parts, ", ") + "]"
+	}
+	if strings.HasPrefix(n.Tag, "!!") {
+		return text
+	}
+	return n.Tag + " " + text
 }
 
 // entries are the keys and values of a mapping; of anything else there are
