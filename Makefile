@@ -1,4 +1,7 @@
-# Everything here needs Go and make alone, but for `race` (a C compiler).
+# What is built, run and tested every day needs Go and make alone. What needs more
+# says so: `race` a C compiler, `browser-test` Chromium, `receivers` Python and
+# Node, `sam-local` and `localstack-…` Docker, `oracles` and what is built on it
+# Java, Maven and Python, `release-check` git and GNU's cp, `memory` Linux.
 # `make help` lists the targets.
 
 GO ?= go

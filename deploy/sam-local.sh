@@ -59,8 +59,17 @@ make -s bin/posthorn
 sam build --build-dir build/sam-local --parameter-overrides "Architecture=$architecture" >"$work/build" 2>&1 || { cat "$work/build" >&2; exit 1; }
 # sam sets only variables that the template names. An account needs none of
 # these: its services are where the SDK looks, and endpoints are public.
-sed -i.as-built 's/^\( *\)POSTHORN_AUTH: keys$/&\n\1AWS_ENDPOINT_URL: ""\n\1POSTHORN_ALLOW_HTTP: "true"\n\1POSTHORN_ALLOW_PRIVATE: "true"/' build/sam-local/template.yaml
-grep -q AWS_ENDPOINT_URL build/sam-local/template.yaml || fail "the built template has no POSTHORN_AUTH: keys"
+mv build/sam-local/template.yaml build/sam-local/template.yaml.as-built
+awk '
+	{ print }
+	/^ *POSTHORN_AUTH: keys$/ {
+		indent = substr($0, 1, index($0, "P") - 1)
+		print indent "AWS_ENDPOINT_URL: \"\""
+		print indent "POSTHORN_ALLOW_HTTP: \"true\""
+		print indent "POSTHORN_ALLOW_PRIVATE: \"true\""
+		found = 1
+	}
+	END { exit !found }' build/sam-local/template.yaml.as-built >build/sam-local/template.yaml || fail "the built template has no POSTHORN_AUTH: keys"
 
 # start_posthorn starts `posthorn local` and finds out where it is. More
 # arguments are variables.
@@ -93,7 +102,8 @@ cat >"$work/env.json" <<-END
 	}}
 END
 common=(--template build/sam-local/template.yaml --parameter-overrides "Architecture=$architecture" --env-vars "$work/env.json"
-	--add-host host.docker.internal:host-gateway "${flags[@]}")
+	--add-host host.docker.internal:host-gateway
+	${flags[@]+"${flags[@]}"}) # an empty array is unset to bash 3.2, which macOS has
 
 # invoke invokes a function with a file of events/ and checks what it answers.
 invoke() {
