@@ -115,12 +115,13 @@ var layers = map[string][]string{
 	"internal/serve":       {"internal/hook", "internal/lambdaevent", "internal/localaws/poller", "internal/localaws/schedule"},
 	"internal/permit":      nil,
 	"internal/load":        nil,
-	"internal/console":     nil,
+	"internal/gzipped":     nil,
+	"internal/console":     {"internal/gzipped"},
 	"internal/contract":    nil,
 	"internal/client":      nil,
 	"verify":               nil, // it is for others' programs
 	// The API speaks of what the stages do, and knows of no store or queue.
-	"internal/httpapi": {"internal/hook", "internal/ingest"},
+	"internal/httpapi": {"internal/hook", "internal/ingest", "internal/gzipped"},
 	// Settings are checked by those whose settings they are.
 	"internal/config": {"config", "internal/hook", "internal/ingest", "internal/deliver/retry", "internal/deliver/breaker", "internal/seal"},
 	// Adapters know what they carry and count, and no stage.

@@ -11,16 +11,14 @@
 package console
 
 import (
-	"bytes"
-	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"strings"
+
+	"posthorn/internal/gzipped"
 )
 
 //go:embed assets/*.gz
@@ -81,10 +79,10 @@ func serve(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "no-cache")
 	h.Set("Vary", "Accept-Encoding")
 	h.Set("Content-Type", contentType)
-	if takesGzip(r.Header) {
+	if gzipped.TakenBy(r.Header) {
 		h.Set("Content-Encoding", "gzip")
 		tag += "-gzip"
-	} else if body, err = unzip(body); err != nil {
+	} else if body, err = gzipped.Plain(body); err != nil {
 		http.Error(w, "The console is damaged.", http.StatusInternalServerError)
 		return
 	}
@@ -115,43 +113,4 @@ func knows(h http.Header, tag string) bool {
 		}
 	}
 	return false
-}
-
-// takesGzip says whether a client takes a gzipped answer (RFC 9110, section
-// 12.5.3): it names gzip, or everything, and not with a weight of zero.
-func takesGzip(h http.Header) bool {
-	named, any := false, false
-	for coding := range strings.SplitSeq(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
-		name, params, _ := strings.Cut(coding, ";")
-		weight := 1.0
-		if key, value, ok := strings.Cut(strings.TrimSpace(params), "="); ok && strings.EqualFold(key, "q") {
-			w, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				w = 0
-			}
-			weight = w
-		}
-		switch strings.ToLower(strings.TrimSpace(name)) {
-		case "gzip", "x-gzip":
-			if weight == 0 {
-				return false
-			}
-			named = true
-		case "*":
-			any = weight > 0
-		}
-	}
-	return named || any
-}
-
-func unzip(b []byte) ([]byte, error) {
-	z, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		return nil, fmt.Errorf("unzip a file of the console: %w", err)
-	}
-	plain, err := io.ReadAll(z)
-	if err != nil {
-		return nil, fmt.Errorf("unzip a file of the console: %w", err)
-	}
-	return plain, nil
 }

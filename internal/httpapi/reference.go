@@ -1,13 +1,12 @@
 package httpapi
 
 import (
-	"bytes"
-	"compress/gzip"
 	"embed"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
+
+	"posthorn/internal/gzipped"
 )
 
 // reference is the page that shows the OpenAPI document, with what it needs:
@@ -57,33 +56,12 @@ func (a *API) docsFile(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Cache-Control", "public, max-age=3600")
 	if strings.HasSuffix(name, ".gz") {
 		w.Header().Set("Vary", "Accept-Encoding")
-		if acceptsGzip(r) {
+		if gzipped.TakenBy(r.Header) {
 			w.Header().Set("Content-Encoding", "gzip")
-		} else if body, err = unzip(body); err != nil {
+		} else if body, err = gzipped.Plain(body); err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
 	}
 	a.write(w, r, http.StatusOK, contentType, body)
 	return nil
-}
-
-// acceptsGzip says whether a caller takes gzip: whether it names it, and not
-// with a weight of 0 (RFC 9110, section 12.5.3).
-func acceptsGzip(r *http.Request) bool {
-	for item := range strings.SplitSeq(strings.Join(r.Header.Values("Accept-Encoding"), ","), ",") {
-		coding, weight, _ := strings.Cut(item, ";")
-		if strings.EqualFold(strings.TrimSpace(coding), "gzip") {
-			q := strings.TrimSpace(weight)
-			return !strings.HasPrefix(q, "q=0") || strings.Trim(q[len("q="):], "0.") != ""
-		}
-	}
-	return false
-}
-
-func unzip(b []byte) ([]byte, error) {
-	r, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(r)
 }
