@@ -48,16 +48,16 @@ type event struct {
 }
 
 func newLedger(o Options) *ledger {
-	n := o.expectedEvents()
+	n, deliveries := o.expected()
 	odd := o.misbehaving()
 	return &ledger{
 		endpoints: o.Endpoints, answering: o.answering(), misbehaving: odd,
 		events:  make([]event, 0, n),
-		arrived: make([]uint8, 0, n*o.Endpoints),
+		arrived: make([]uint8, 0, deliveries),
 		errors:  map[string]int{},
 		accept:  newSamples(n),
-		healthy: newSamples(n * (o.Endpoints - odd)),
-		odd:     newSamples(n * odd),
+		healthy: newSamples(deliveries * (o.Endpoints - odd) / o.Endpoints),
+		odd:     newSamples(deliveries * odd / o.Endpoints),
 		empty:   make(chan struct{}),
 	}
 }

@@ -39,6 +39,22 @@ func drained(empty <-chan struct{}) bool {
 	}
 }
 
+// What a run of many endpoints may come to is not set aside at once: it would be
+// gigabytes.
+func TestALedgerSetsAsideWhatIsLikely(t *testing.T) {
+	t.Parallel()
+	o := Defaults()
+	o.Endpoints, o.Events, o.Duration = 1000, 0, 2*time.Minute
+	o.Misbehaving, o.Behaviour.Slow = 100, time.Second
+	l := newLedger(o)
+	require.LessOrEqual(t, cap(l.arrived), maxExpected)
+	require.LessOrEqual(t, cap(l.healthy.micros)+cap(l.odd.micros), maxExpected)
+	require.Equal(t, cap(l.healthy.micros), 9*cap(l.odd.micros))
+	o.Endpoints, o.Misbehaving, o.Events = 3, 1, 100
+	l = newLedger(o)
+	require.Equal(t, []int{300, 200, 100}, []int{cap(l.arrived), cap(l.healthy.micros), cap(l.odd.micros)})
+}
+
 func TestLedgerCountsFromThePlannedSend(t *testing.T) {
 	t.Parallel()
 	b := newBook(1, 0, Behaviour{})

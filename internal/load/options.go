@@ -196,10 +196,14 @@ func (o Options) answering() int {
 	return o.Endpoints
 }
 
-// expectedEvents is a guess that memory is set aside for, so that nothing grows
-// while latencies are taken.
-func (o Options) expectedEvents() int {
-	events, length := o.limits()
-	guess := min(float64(events), 40_000*length.Seconds())
-	return int(min(guess, 4_000_000))
+// maxExpected bounds what memory is set aside for: an event takes 20 bytes, and a
+// delivery five.
+const maxExpected = 4_000_000
+
+// expected is a guess of events and of deliveries that memory is set aside for, so
+// that nothing grows while latencies are taken.
+func (o Options) expected() (events, deliveries int) {
+	limit, length := o.limits()
+	guess := min(float64(limit), 40_000*length.Seconds())
+	return int(min(guess, maxExpected)), int(min(guess*float64(o.Endpoints), maxExpected))
 }

@@ -204,6 +204,7 @@ func TestSlowAnswersThatTheServerDoesNotWaitForAreNoDeliveries(t *testing.T) {
 	fake := &fakePosthorn{patience: time.Second, tries: 2}
 	o := runOptions(fake.start(t), 4)
 	o.Behaviour.Slow = time.Hour
+	o.Drain = 2 * time.Second // in which the receiver sees the last server hang up
 	r := mustRun(t, o)
 	require.Zero(t, r.Delivered)
 	require.Equal(t, 4, r.Lost)
