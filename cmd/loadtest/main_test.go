@@ -182,6 +182,9 @@ func TestProgressLine(t *testing.T) {
 	}
 	require.Equal(t, "posting    1s  1,100 posted  1,000 accepted/s  900 delivered/s  100 on the way  2 errors\n"+
 		"waiting    3s  9,000 posted  4,000 accepted/s  3,000 delivered/s  2,100 on the way  2 errors\n", log.String())
+	another := &progressLine{out: &bytes.Buffer{}, last: second}
+	another.show(first)
+	require.Contains(t, another.out.(*bytes.Buffer).String(), "1,000 accepted/s  900 delivered/s", "the first of another run")
 	require.NotContains(t, terminal.String(), "\n")
 	require.Equal(t, 2, strings.Count(terminal.String(), " errors"))
 	require.True(t, strings.HasSuffix(terminal.String(), "\r\x1b[K"))

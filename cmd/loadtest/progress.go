@@ -26,6 +26,9 @@ func (l *progressLine) every() time.Duration {
 
 // show writes the line, its rates taken since the last one.
 func (l *progressLine) show(p load.Progress) {
+	if p.Elapsed < l.last.Elapsed {
+		l.last = load.Progress{} // another run has begun
+	}
 	span := (p.Elapsed - l.last.Elapsed).Seconds()
 	rate := func(now, before int) string {
 		if span <= 0 {

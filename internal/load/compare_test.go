@@ -25,6 +25,17 @@ func TestDeliveriesThatWaitAreMadeBetweenTwoEqualRuns(t *testing.T) {
 	require.Contains(t, text.String(), "250 deliveries waiting")
 }
 
+// As many as a server takes at once are posted, and held, before the next.
+func TestDeliveriesThatWaitAreMadeInParts(t *testing.T) {
+	t.Parallel()
+	f := &fakePosthorn{}
+	fill, err := newFill(runOptions(f.start(t), 50))
+	require.NoError(t, err)
+	require.NoError(t, fill.fill(t.Context(), 2*fillPart+100, nil))
+	require.Empty(t, fill.close(t.Context()))
+	require.Equal(t, []int{0, fillPart, 2 * fillPart, 2*fillPart + 100}, f.asked)
+}
+
 func TestDeliveriesThatAreNotAcceptedDoNotWait(t *testing.T) {
 	t.Parallel()
 	f := &fakePosthorn{refuse: func(n int) bool { return n > 100 }}
@@ -36,16 +47,20 @@ func TestDeliveriesThatAreNotAcceptedDoNotWait(t *testing.T) {
 
 func TestASlowEndpointIsHeldAgainstAPromptOneInTurns(t *testing.T) {
 	t.Parallel()
-	f := &fakePosthorn{later: true}
-	o := runOptions(f.start(t), 40)
-	o.Drain, o.Endpoints, o.Misbehaving, o.Behaviour.Slow = time.Minute, 2, 1, 50*time.Millisecond
+	f := &fakePosthorn{} // answers when all have: the slow one shows in its answers
+	o := runOptions(f.start(t), 16)
+	o.Drain, o.Endpoints, o.Misbehaving, o.Behaviour.Slow = time.Minute, 2, 1, 500*time.Millisecond
 	s, err := RunSlow(t.Context(), o, 2)
 	require.NoError(t, err)
 	require.Len(t, s.Without, 2)
 	require.Len(t, s.With, 2)
 	for i := range s.With {
-		require.Equal(t, 80, s.Without[i].Delivered)
-		require.Less(t, s.With[i].EndToEndHealthy.P95, s.With[i].EndToEnd.P95, "the slow one is not among the others")
+		require.Equal(t, 32, s.Without[i].Delivered)
+		require.Equal(t, 32, s.With[i].Delivered)
+		require.GreaterOrEqual(t, s.With[i].Accept.P50, 500.0, "one of them is slow")
+		require.Less(t, s.Without[i].Accept.P50, 500.0)
+		require.NotNil(t, s.Without[i].EndToEndHealthy)
+		require.NotNil(t, s.With[i].EndToEndHealthy)
 	}
 	require.Positive(t, s.Ratio)
 	var text bytes.Buffer

@@ -40,6 +40,7 @@ type fakePosthorn struct {
 	endpoints map[string]hookIn
 	paused    map[string]bool // by URL
 	held      int
+	asked     []int // how many were held whenever that was asked
 	deleted   int
 	seen      []hookIn
 }
@@ -144,6 +145,7 @@ func (f *fakePosthorn) pause(w http.ResponseWriter, req *http.Request) {
 func (f *fakePosthorn) stats(w http.ResponseWriter, _ *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.asked = append(f.asked, f.held)
 	require.NoError(f.t, json.NewEncoder(w).Encode(map[string]any{"deliveries": map[string]int{"held": f.held}}))
 }
 

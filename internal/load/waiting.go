@@ -1,7 +1,9 @@
 package load
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -71,7 +73,6 @@ type fill struct {
 	api       *api
 	eventType string
 	endpoint  string
-	ledger    *ledger
 }
 
 func newFill(o Options) (*fill, error) {
@@ -98,27 +99,51 @@ func (f *fill) fill(ctx context.Context, n int, progress func(Progress)) (err er
 	if err != nil {
 		return err
 	}
-	f.o.Events = n
-	f.ledger = newLedger(f.o)
-	g := &generator{
-		ledger: f.ledger, bodies: newBodies(f.eventType, f.o.Payload), post: f.api.post, sleepUntil: preciseSleep,
-		connections: f.o.Connections, events: n, batch: f.o.Batch, length: maxFill, giveUp: f.o.GiveUp, timeout: f.o.Timeout,
+	start := time.Now()
+	for done := 0; done < n; {
+		part := min(n-done, fillPart)
+		if err := f.post(ctx, part, func(p Progress) {
+			if progress != nil {
+				p.Elapsed, p.Posted, p.Accepted = time.Since(start), p.Posted+done, p.Accepted+done
+				progress(p)
+			}
+		}); err != nil {
+			return err
+		}
+		done += part
+		if err := f.settled(ctx, before+done); err != nil {
+			return err
+		}
 	}
-	posting, posted := context.WithCancel(ctx)
-	defer posted()
-	stop := watch(Options{Progress: progress, ProgressEvery: f.o.ProgressEvery}, f.ledger)
-	defer stop()
-	g.run(posting)
-	accepted := f.ledger.progress(time.Now()).Accepted
-	if err := ctx.Err(); err != nil || accepted < n {
-		return fmt.Errorf("%s of %s events were accepted: %w", Count(accepted), Count(n), err)
-	}
-	f.ledger.seal()
-	return f.settled(ctx, before+n)
+	return nil
 }
 
-// maxFill bounds how long events are posted that are to wait.
-const maxFill = 2 * time.Hour
+// fillPart is how many events are posted before they are held: a server takes no
+// more when too much is in its queue.
+const fillPart = 20_000
+
+// post posts so many events, and fails where one is not accepted.
+func (f *fill) post(ctx context.Context, events int, progress func(Progress)) error {
+	o := f.o
+	o.Events = events
+	l := newLedger(o)
+	g := &generator{
+		ledger: l, bodies: newBodies(f.eventType, o.Payload), post: f.api.post, sleepUntil: preciseSleep,
+		connections: o.Connections, events: events, batch: o.Batch, length: maxFill, giveUp: o.GiveUp, timeout: o.Timeout,
+	}
+	stop := watch(Options{Progress: progress, ProgressEvery: o.ProgressEvery}, l)
+	defer stop()
+	g.run(ctx)
+	if accepted := l.progress(time.Now()).Accepted; ctx.Err() != nil || accepted < events {
+		return fmt.Errorf("%s of %s events were accepted: %w", Count(accepted), Count(events), cmp.Or(ctx.Err(), errNotAccepted))
+	}
+	return nil
+}
+
+var errNotAccepted = errors.New("the others were refused")
+
+// maxFill bounds how long a part is posted.
+const maxFill = 10 * time.Minute
 
 // settled returns when so many deliveries are held.
 func (f *fill) settled(ctx context.Context, want int) error {
