@@ -141,15 +141,15 @@ func indexPK(tenant, endpointID string, status hook.Status, shard string) string
 // indexKeys returns the delivery's place in the index; ok is false when it has
 // none.
 func indexKeys(d *hook.Delivery) (pk, sk string, ok bool) {
-	pk = indexPK(d.Tenant, d.EndpointID, d.Status, shard(ulid(d.EventID)))
 	switch d.Status {
 	case hook.Queued, hook.Retrying, hook.Held:
-		return pk, ulid(d.EventID), true
+		sk = ulid(d.EventID)
 	case hook.Dead:
-		return pk, hook.FormatTime(d.CompletedAt) + "#" + ulid(d.EventID), true
+		sk = hook.FormatTime(d.CompletedAt) + "#" + ulid(d.EventID)
 	default:
 		return "", "", false
 	}
+	return indexPK(d.Tenant, d.EndpointID, d.Status, shard(ulid(d.EventID))), sk, true
 }
 
 func attemptsPK(r hook.Ref) string {
