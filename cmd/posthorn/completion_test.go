@@ -57,7 +57,7 @@ func TestBashCompletes(t *testing.T) {
 		}
 		return offered
 	}
-	require.Equal(t, []string{"delete", "list", "replay", "show"}, tab("dlq", ""))
+	require.Equal(t, []string{"delete", "export", "import", "list", "replay", "show"}, tab("dlq", ""))
 	require.Equal(t, []string{"endpoints"}, tab("endp"))
 	require.Subset(t, tab("dlq", "replay", "--"), []string{"--all", "--dry-run", "--endpoint", "--json", "--profile"})
 	require.ElementsMatch(t, []string{"dead", "delivered"}, tab("deliveries", "list", "--status", "de"))

@@ -17,8 +17,8 @@ import (
 // dlqCommand has the commands on dead letters.
 func dlqCommand() *cobra.Command {
 	r := &remote{}
-	return r.group("dlq", "List dead letters, and send them again",
-		listDeadLetters(r), showDeadLetter(r), deleteDeadLetters(r), replayDeadLetters(r))
+	return r.group("dlq", "List dead letters, send them again, and keep them in files",
+		listDeadLetters(r), showDeadLetter(r), deleteDeadLetters(r), replayDeadLetters(r), exportDeadLetters(r), importDeadLetters(r))
 }
 
 const dlqPath = "/api/v1/dlq"

@@ -8,7 +8,7 @@ import (
 	"posthorn/internal/client"
 )
 
-// jobBar shows on a terminal how far a job has come, and nothing elsewhere: what
+// jobBar shows on a terminal how far a job, or what is like one, has come, and nothing elsewhere: what
 // programs read is printed when it is over.
 type jobBar struct {
 	bar *progressbar.ProgressBar // nil: no terminal, or it cannot be written to
@@ -37,6 +37,7 @@ func (b *jobBar) end() {
 	if b.bar != nil {
 		b.after(b.bar.Clear())
 	}
+	b.bar = nil
 }
 
 // after stops for good at the first error: progress is worth no failed command.

@@ -68,6 +68,14 @@ func one(name string) cobra.PositionalArgs {
 	}
 }
 
+// atMostOne takes an argument or none.
+func atMostOne(_ *cobra.Command, args []string) error {
+	if len(args) > 1 {
+		return lineError{fmt.Errorf("%q is one argument too many", args[1])}
+	}
+	return nil
+}
+
 // some takes one argument or more.
 func some(name string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
