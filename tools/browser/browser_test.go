@@ -60,7 +60,7 @@ func open(t *testing.T, s *server, path string) *page {
 			}
 		case *network.EventRequestWillBeSent:
 			u, err := url.Parse(e.Request.URL)
-			if err != nil || u.Host != home.Host && u.Scheme != "data" { // the browser's own pictures
+			if err != nil || u.Host != home.Host && u.Scheme != "data" && !strings.HasPrefix(e.Request.URL, "blob:"+s.url+"/") { // the browser's own pictures, and what the page made
 				p.note("a request to another host: " + e.Request.URL)
 			}
 		}
@@ -268,12 +268,15 @@ func (p *page) text(selector string) string {
 	return s
 }
 
-// picture keeps a picture of the whole page.
-func (p *page) picture(name string) {
+// picture keeps a picture of the whole page, screen one of what is in sight.
+func (p *page) picture(name string) { p.t.Helper(); p.keep(name, chromedp.FullScreenshot(100)) }
+func (p *page) screen(name string)  { p.t.Helper(); p.keep(name, chromedp.CaptureScreenshot()) }
+
+func (p *page) keep(name string, take chromedp.Action[[]byte]) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	png, err := chromedp.Run(ctx, take)
 	require.NoError(p.t, err)
 	require.NoError(p.t, os.MkdirAll(*pictures, 0o755))
 	require.NoError(p.t, os.WriteFile(filepath.Join(*pictures, name+".png"), png, 0o644))

@@ -6,6 +6,7 @@
 //	browser_test.go  a browser: what a person does with a page, and waits for
 //	story_test.go    from signing in to a dead letter that was replayed
 //	pictures_test.go every page, light and dark, wide and narrow
+//	reference_test.go the API's reference at /docs
 //
 // `make browser-test` runs them.
 package browser
