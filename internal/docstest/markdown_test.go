@@ -15,7 +15,7 @@ import (
 const root = "../.."
 
 // documents are those that are held against the code.
-var documents = []string{"README.md", "CHANGELOG.md", "docs/architecture.md", "docs/api.md", "docs/configuration.md", "docs/cost.md", "docs/development.md", "docs/operations.md", "docs/performance.md", "docs/scale.md", "docs/receiving.md", "docs/console.md", "docs/security.md"}
+var documents = []string{"README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/api.md", "docs/configuration.md", "docs/cost.md", "docs/development.md", "docs/operations.md", "docs/performance.md", "docs/scale.md", "docs/receiving.md", "docs/console.md", "docs/security.md"}
 
 // document is a Markdown file, taken apart.
 type document struct {
