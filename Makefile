@@ -99,7 +99,8 @@ build: bin/posthorn bin/loadtest functions ## Build the programs into bin/ and t
 
 .PHONY: bin/posthorn bin/loadtest
 bin/posthorn bin/loadtest:
-	$(GO) build $(PROGRAM_FLAGS) -o $@ ./cmd/$(@F)
+	@echo "building $@, which takes half a minute the first time"
+	@$(GO) build $(PROGRAM_FLAGS) -o $@ ./cmd/$(@F)
 
 .PHONY: functions
 functions: ## Build the three functions for this machine's processor, or for GOARCH

@@ -183,12 +183,34 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
+	if to := a.page(r); to != "" {
+		h.Set("Location", to)
+		w.WriteHeader(http.StatusFound)
+		return
+	}
 	// The mux would redirect a path that is not in its shortest form.
 	if p := r.URL.Path; p == "" || p[0] != '/' || path.Clean(p) != p {
 		a.fail(w, r, a.o.Now(), errNoPath)
 		return
 	}
 	a.mux.ServeHTTP(w, r)
+}
+
+// page is where a browser finds the page that it asks for by what a person types,
+// from there; empty: it does not, or a program asks.
+func (a *API) page(r *http.Request) string {
+	if r.Method != http.MethodGet || !strings.Contains(r.Header.Get("Accept"), "text/html") {
+		return ""
+	}
+	switch console := a.o.Console != nil; {
+	case r.URL.Path == "/" && console:
+		return "console"
+	case r.URL.Path == "/console/" && console:
+		return "../console"
+	case r.URL.Path == "/docs/":
+		return "../docs"
+	}
+	return ""
 }
 
 // recovered calls do, and turns its panic into an error: in a goroutine of its

@@ -38,6 +38,26 @@ func TestUnknownPathsAreProblems(t *testing.T) {
 	}
 }
 
+// Programs are told that there is nothing, as under any other path.
+func TestABrowserIsShownTheWayToAPage(t *testing.T) {
+	t.Parallel()
+	const html = "text/html,application/xhtml+xml;q=0.9"
+	w := newWorld()
+	w.api.o.Console = http.NotFoundHandler()
+	for path, to := range map[string]string{"/": "console", "/console/": "../console", "/docs/": "../docs"} {
+		r := httptest.NewRequest("GET", path, nil)
+		r.Header.Set("Accept", html)
+		rec := httptest.NewRecorder()
+		w.api.ServeHTTP(rec, r)
+		require.Equal(t, http.StatusFound, rec.Code, path)
+		require.Equal(t, to, rec.Header().Get("Location"))
+		require.NotEqual(t, http.StatusFound, w.do("GET", path, "", "Accept", "*/*").Code)
+		require.NotEqual(t, http.StatusFound, w.do("POST", path, "", "Accept", html).Code)
+	}
+	w.api.o.Console = nil
+	requireProblem(t, w.do("GET", "/", "", "Accept", html), 404, "not_found", "")
+}
+
 func TestWrongMethodsAreProblems(t *testing.T) {
 	t.Parallel()
 	w := newWorld()

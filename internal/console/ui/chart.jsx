@@ -3,9 +3,12 @@ import uPlot from 'uplot'
 
 const clock = (t, seconds) => new Date(t * 1000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit', second: seconds ? '2-digit' : undefined })
 
+// Between the lines of a chart of whole numbers.
+const steps = [0, 1, 2, 3, 4, 5, 6, 7, 8].flatMap(n => [1, 2, 5].map(m => m * 10 ** n))
+
 // Chart draws series over time: times in seconds, and values of which null is a
-// gap. What it shows last stands beside it as text, for everybody.
-export function Chart({ title, now, note, times, series, format = String, from, top }) {
+// gap; whole ones where nothing can be in halves. What it shows last stands beside it as text, for everybody.
+export function Chart({ title, now, note, times, series, format = String, from, top, whole }) {
   const box = useRef()
   const plot = useRef()
   const shape = JSON.stringify(series.map(s => [s.name, s.colour]))
@@ -28,7 +31,7 @@ export function Chart({ title, now, note, times, series, format = String, from, 
         scales: { x: { time: true, range: () => [from.current, Date.now() / 1000] }, y: { range: (u, min, max) => [0, top ?? (max > 0 ? max * 1.15 : 1)] } },
         axes: [
           { ...axis, size: 28, space: 70, values: (u, all) => all.map(t => clock(t, u.scales.x.max - u.scales.x.min < 600)) },
-          { ...axis, size: 48, space: 34, values: (u, all) => all.map(format) },
+          { ...axis, size: 48, space: 34, incrs: whole ? steps : undefined, values: (u, all) => all.map(format) },
         ],
         series: [{}, ...series.map(s => ({
           label: s.name,

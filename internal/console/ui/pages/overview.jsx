@@ -28,6 +28,7 @@ function Figures() {
   const now = s.latest
   if (!now) return error ? <Trouble error={error} /> : <Loading />
   const attempts = now.attempts.succeeded + now.attempts.failed
+  const waiting = now.queue.ready + now.queue.delayed + now.queue.in_flight
   const width = Math.max(60, (s.times.length - 1) * period / 1000)
   const from = Date.now() / 1000 - width
   const chart = { times: s.times, from }
@@ -37,7 +38,7 @@ function Figures() {
       <Tile name="Events accepted" value={count(now.events_total)} />
       <Tile name="Delivered" value={count(now.deliveries.delivered)} tone="good" />
       <Tile name="Attempts succeeded" value={attempts ? percent(100 * now.attempts.succeeded / attempts) : '–'} note={`${count(now.attempts.failed)} failed`} />
-      <Tile name="Waiting" value={count(now.queue.ready + now.queue.delayed + now.queue.in_flight)} note={`oldest ${milliseconds(now.lag_seconds * 1000)}`} />
+      <Tile name="Waiting" value={count(waiting)} note={waiting ? `oldest ${milliseconds(now.lag_seconds * 1000)}` : 'nothing'} />
       <Tile name="Dead letters" value={count(now.dlq.entries)} tone={now.dlq.entries ? 'bad' : ''} to="/dead-letters" />
       <Tile name="Endpoints" value={count(now.endpoints.active)} note={[now.endpoints.paused && `${count(now.endpoints.paused)} paused`, now.endpoints.disabled && `${count(now.endpoints.disabled)} disabled`].filter(Boolean).join(', ') || 'all active'} to="/endpoints" />
     </ul>
@@ -49,9 +50,9 @@ function Figures() {
         series={[{ name: 'succeeded', colour: 'good', values: s.success }]} />
       <Chart {...chart} title="Latency" now={milliseconds(lastKnown(s.p95))} note="95 of 100 attempts take less" format={n => n >= 1000 ? (n / 1000).toFixed(1) + ' s' : n.toFixed(n < 10 && n % 1 ? 1 : 0) + ' ms'}
         series={[{ name: 'median', colour: 'accent', values: s.p50, line: true }, { name: '95%', colour: 'calm', values: s.p95 }]} />
-      <Chart {...chart} title="Queue" now={count(now.queue.ready)} note="ready" format={n => count(n)}
+      <Chart {...chart} whole title="Queue" now={count(now.queue.ready)} note="ready" format={n => count(n)}
         series={[{ name: 'ready', colour: 'accent', values: s.ready }, { name: 'in flight', colour: 'calm', values: s.inFlight, line: true }, { name: 'delayed', colour: 'warn', values: s.delayed, line: true }]} />
-      <Chart {...chart} title="Dead letters" now={count(now.dlq.entries)} note="entries" format={n => count(n)}
+      <Chart {...chart} whole title="Dead letters" now={count(now.dlq.entries)} note="entries" format={n => count(n)}
         series={[{ name: 'entries', colour: 'bad', values: s.entries }]} />
       <Chart {...chart} title="Failed attempts" now={rate(last(s.failedAttempts))} note="" format={n => n < 10 && n % 1 ? n.toFixed(1) : n.toFixed(0)}
         series={[{ name: 'failed', colour: 'bad', values: s.failedAttempts }]} />
