@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,13 +57,13 @@ func TestWhateverBecomesOfTheLeasesCallsOneSweepsAMinuteLaterAtMost(t *testing.T
 				straight, faulty, faults := tables(t)
 				faults.Add(faultwire.Fault{Operation: "UpdateItem", Call: tc.call, Mode: tc.mode, Whole: tc.whole})
 				began := time.Now()
-				sweeping, sweeps := false, 0
+				var sweeping atomic.Bool
+				var sweeps atomic.Int32
 				sweep := func(context.Context) error {
-					require.False(t, sweeping, "two sweep at once")
-					sweeping = true
+					require.True(t, sweeping.CompareAndSwap(false, true), "two sweep at once")
 					time.Sleep(5 * time.Second)
-					sweeping = false
-					sweeps++
+					sweeping.Store(false)
+					sweeps.Add(1)
 					return nil
 				}
 				first := &sweeper{sweep: sweep, leases: faulty, name: "a", interval: interval, now: time.Now}
@@ -75,21 +76,21 @@ func TestWhateverBecomesOfTheLeasesCallsOneSweepsAMinuteLaterAtMost(t *testing.T
 				for ; ; time.Sleep(time.Second) {
 					next = time.Since(began)
 					require.LessOrEqual(t, next, sweepTime+time.Second, "nobody sweeps any more")
-					before := sweeps
-					if sweeping {
+					before := sweeps.Load()
+					if sweeping.Load() {
 						mine, err := straight.TakeSweep(t.Context(), "c", time.Now(), time.Now())
 						require.NoError(t, err)
 						require.False(t, mine, "taken while another sweeps")
 						continue
 					}
 					require.NoError(t, other.run(t.Context()))
-					if sweeps > before {
+					if sweeps.Load() > before {
 						break
 					}
 				}
 				err := <-failed
 				require.Equal(t, tc.fails, err != nil, "%v", err)
-				require.Equal(t, tc.sweeps, sweeps == 2, "%d sweeps", sweeps)
+				require.Equal(t, tc.sweeps, sweeps.Load() == 2, "%d sweeps", sweeps.Load())
 				require.InDelta(t, tc.next.Seconds(), next.Seconds(), 1)
 			})
 		})
