@@ -19,7 +19,7 @@ func TestDeadLettersAreRestoredElsewhere(t *testing.T) {
 	from, to := localURL(t), localURL(t)
 	ok := func(url string, args ...string) (out, said string) {
 		t.Helper()
-		code, out, said := printed(t, append(args, "--url", url)...)
+		code, out, said := printed(t, append(args, "--server", url)...)
 		require.Zero(t, code, said)
 		return out, said
 	}
@@ -59,14 +59,14 @@ func TestDeadLettersAreRestoredElsewhere(t *testing.T) {
 	require.Len(t, events, 2, "also without the note that it was done")
 	require.True(t, bytes.Contains(file, events[1].Payload), "as it was written")
 
-	code, _, said := printed(t, "dlq", "export", path, "--url", from)
+	code, _, said := printed(t, "dlq", "export", path, "--server", from)
 	require.Equal(t, exitUsage, code)
 	require.Equal(t, "posthorn: "+path+" is there already: name another file, or remove it\n", said)
 	require.NoError(t, os.WriteFile(path, []byte("{}\n"), 0o600))
-	code, _, said = printed(t, "dlq", "import", path, "--url", to)
+	code, _, said = printed(t, "dlq", "import", path, "--server", to)
 	require.Equal(t, exitUsage, code)
 	require.Equal(t, "posthorn: "+path+":1: is no dead letter: its id has to begin with dlq_\n", said)
-	code, _, said = printed(t, "dlq", "import", "/nowhere/x", "--url", to)
+	code, _, said = printed(t, "dlq", "import", "/nowhere/x", "--server", to)
 	require.Equal(t, exitFailure, code)
 	require.Contains(t, said, "/nowhere/x")
 }

@@ -68,7 +68,7 @@ func TestBashCompletes(t *testing.T) {
 	require.Equal(t, []string{"producer"}, tab("keys", "create", "--role", "pro"))
 	require.Empty(t, tab("endpoints", "pause", "ep_A", ""), "one id")
 	require.Empty(t, tab("dlq", "show", ""), "who may not look is offered nothing")
-	require.Empty(t, tab("stats", "--url", ""), "no files")
+	require.Empty(t, tab("stats", "--server", ""), "no files")
 }
 
 func TestEveryShellHasItsScript(t *testing.T) {

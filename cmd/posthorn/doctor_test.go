@@ -156,7 +156,7 @@ func TestServeRefusesServicesThatAreNotThere(t *testing.T) {
 func TestHealthAsksARunningServer(t *testing.T) {
 	greeting := startLocal(t, map[string]string{})
 	url := after(t, greeting, "API ")
-	for _, args := range [][]string{{"--url", url}, {"--url", url + "/", "--ready"}} {
+	for _, args := range [][]string{{"--server", url}, {"--server", url + "/", "--ready"}} {
 		o := posthorn(t, append([]string{"health"}, args...)...)
 		require.Zero(t, o.code, o.stderr)
 		require.Contains(t, o.stdout, "status")
@@ -171,10 +171,10 @@ func TestHealthAsksARunningServer(t *testing.T) {
 	o := posthorn(t, "health")
 	require.Equal(t, exitFailure, o.code)
 	require.Contains(t, o.stderr, "connection refused")
-	require.Equal(t, exitUsage, posthorn(t, "health", "--url", "8000").code)
+	require.Equal(t, exitUsage, posthorn(t, "health", "--server", "8000").code)
 	ill := httptest.NewServer(nil)
 	defer ill.Close()
-	o = posthorn(t, "health", "--url", ill.URL)
+	o = posthorn(t, "health", "--server", ill.URL)
 	require.Equal(t, exitFailure, o.code)
 	require.Contains(t, o.stderr, "404")
 }

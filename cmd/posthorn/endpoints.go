@@ -72,12 +72,13 @@ func showEndpoint(r *remote) *cobra.Command {
 type endpointFlags struct {
 	events, headers, metadata []string
 
-	maxRetries, retryPolicy, rateLimit, description string
+	url, maxRetries, retryPolicy, rateLimit, description string
 
 	timeout int
 }
 
 func (e *endpointFlags) flags(f *pflag.FlagSet) {
+	f.StringVar(&e.url, "url", "", "`URL` of the endpoint, that its deliveries are posted to.")
 	f.StringArrayVar(&e.events, "events", nil, "`FILTERS` of event types, such as order.*, separated by commas; may be given more than once.")
 	f.StringArrayVar(&e.headers, "header", nil, "`HEADER` of your own that is sent along, as 'Name: value'; may be given more than once.")
 	f.StringArrayVar(&e.metadata, "metadata", nil, "`PAIR` of your own, as name=value; may be given more than once.")
@@ -99,6 +100,7 @@ func (e *endpointFlags) body(f *pflag.FlagSet) (map[string]any, error) {
 			body[field] = value
 		}
 	}
+	set("url", "url", e.url)
 	set("events", "events", strings.Split(strings.Join(e.events, ","), ","))
 	set("description", "description", e.description)
 	set("timeout", "timeout", e.timeout)
@@ -151,14 +153,22 @@ func (e *endpointFlags) body(f *pflag.FlagSet) (map[string]any, error) {
 
 func createEndpoint(r *remote) *cobra.Command {
 	c := &cobra.Command{
-		Use: "create URL", Short: "Register an endpoint, and print its secret, once", Args: one("URL"),
+		Use: "create [URL]", Short: "Register an endpoint, and print its secret, once", Args: atMostOne,
 		Example: "  posthorn endpoints create https://shop.example/hook --events 'order.*,payment.failed'\n" +
 			"  posthorn endpoints create https://shop.example/hook --events '*' --rate-limit 50 --header 'X-Environment: test'",
 	}
 	e, secret := &endpointFlags{}, secretFlag(c)
 	e.flags(c.Flags())
 	c.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 && cmd.Flags().Changed("url") {
+			return lineError{errors.New("--url: give the endpoint's URL once")}
+		} else if len(args) > 0 {
+			e.url = args[0]
+		}
 		body, err := e.body(cmd.Flags())
+		if err == nil && e.url == "" {
+			err = errors.New("URL is missing: says where its deliveries are posted to")
+		}
 		if err == nil && len(e.events) == 0 {
 			err = errors.New("--events: says which event types it takes, such as 'order.*', or '*' for all")
 		}
@@ -168,7 +178,7 @@ func createEndpoint(r *remote) *cobra.Command {
 		if err != nil {
 			return lineError{err}
 		}
-		body["url"] = args[0]
+		body["url"] = e.url
 		return r.runs(func(ctx context.Context, c *client.Client, _ []string) error {
 			return r.showSecret(r.post(ctx, c, endpointsPath, body, withSecret...))
 		})(cmd, args)
@@ -218,16 +228,12 @@ func updateEndpoint(r *remote) *cobra.Command {
 	})
 	e := &endpointFlags{}
 	e.flags(c.Flags())
-	to := c.Flags().String("endpoint-url", "", "`URL` that its deliveries are posted to.")
 	clearHeaders := c.Flags().Bool("clear-headers", false, "Take away all headers of your own.")
 	clearMetadata := c.Flags().Bool("clear-metadata", false, "Take away all pairs of your own.")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
 		body, err := e.body(cmd.Flags())
 		if err != nil {
 			return lineError{err}
-		}
-		if *to != "" {
-			body["url"] = *to
 		}
 		if *clearHeaders && len(e.headers) > 0 || *clearMetadata && len(e.metadata) > 0 {
 			return lineError{errors.New("what is given cannot be cleared at the same time")}

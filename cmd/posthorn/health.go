@@ -28,10 +28,10 @@ func healthCommand() *cobra.Command {
 	h := &health{}
 	c := &cobra.Command{
 		Use: "health", Short: "Ask a running server whether it lives, for the health check of a container", Args: none,
-		Example: "  posthorn health\n  posthorn health --ready --url http://127.0.0.1:8000",
+		Example: "  posthorn health\n  posthorn health --ready --server http://127.0.0.1:8000",
 		RunE:    checked(h.Validate, h.Run),
 	}
-	c.Flags().StringVar(&h.URL, "url", "", "`URL` of the server. Without it: the one that HOST and PORT describe.")
+	c.Flags().StringVar(&h.URL, "server", "", "`URL` of the server. Without it: the one that HOST and PORT describe.")
 	c.Flags().BoolVar(&h.Ready, "ready", false, "Ask whether its services answer too: GET /ready instead of /health.")
 	return c
 }
@@ -46,7 +46,7 @@ func (c *health) Validate() error {
 	}
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return errors.New("--url: must be a URL such as http://127.0.0.1:8000")
+		return errors.New("--server: must be a URL such as http://127.0.0.1:8000")
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ import (
 func keysCommand() *cobra.Command {
 	s := &keyStore{}
 	c := group("keys", "Make, list and revoke API keys", createKeyCommand(s), listKeysCommand(s), revokeKeyCommand(s))
-	c.Long = "Make, list and revoke API keys: in the table, with --table or --local, as the first key of a stack is made; or through the API, with --url, --key or --profile. " +
+	c.Long = "Make, list and revoke API keys: in the table, with --table or --local, as the first key of a stack is made; or through the API, with --server, --key or --profile. " +
 		"Without any of them the environment says which: POSTHORN_TABLE, or POSTHORN_URL, POSTHORN_KEY and POSTHORN_PROFILE."
 	s.place.flags(c.PersistentFlags())
 	s.remote.flags(c.PersistentFlags())
@@ -58,13 +58,13 @@ func (s *keyStore) Validate() error {
 	table := s.Table != nil || s.Local || s.AWSHost != nil || s.AWSPort != nil
 	api := s.URL != "" || s.Key != "" || s.Profile != ""
 	if table && api {
-		return errors.New("--table and --local are for the table, --url, --key and --profile for the API: give either")
+		return errors.New("--table and --local are for the table, --server, --key and --profile for the API: give either")
 	}
 	if !table && !api {
 		table = os.Getenv("POSTHORN_TABLE") != ""
 		api = os.Getenv("POSTHORN_URL")+os.Getenv("POSTHORN_KEY")+os.Getenv("POSTHORN_PROFILE") != ""
 		if table && api {
-			return errors.New("the environment names both a table and an API: say which with --table, --local, --url or --profile")
+			return errors.New("the environment names both a table and an API: say which with --table, --local, --server or --profile")
 		}
 	}
 	if !table && !api {

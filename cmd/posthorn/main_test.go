@@ -50,7 +50,7 @@ func TestExitCodes(t *testing.T) {
 		"one too many":        {args: []string{"stats", "x"}, want: 2, says: `"x" is one argument too many`},
 		"a switch's value":    {args: []string{"stats", "--json=x"}, want: 2, says: `--json: must be true or false, and not "x"`},
 		"a time":              {args: []string{"reconcile", "--since", "x"}, want: 2, says: `--since: must be a time such as 2026-11-24T04:00:00Z, and not "x"`},
-		"a flag cut short":    {args: []string{"stats", "--url"}, want: 2, says: "--url: has no value"},
+		"a flag cut short":    {args: []string{"stats", "--server"}, want: 2, says: "--server: has no value"},
 		"a letter":            {args: []string{"stats", "-x"}, want: 2, says: "there is no flag -x"},
 		"help to look at":     {args: []string{"keys", "list", "--bogus"}, want: 2, says: "Try: posthorn keys list --help"},
 		"unknown flag":        {args: []string{"local", "--bogus"}, want: 2, says: "there is no flag --bogus"},
@@ -108,7 +108,7 @@ func TestHelpShowsWhatThereIs(t *testing.T) {
 	require.Empty(t, said)
 	require.Contains(t, out, "Usage:\n  posthorn dlq replay")
 	require.Contains(t, out, "      --rate N ")
-	require.Regexp(t, `(?s)Flags of every "posthorn dlq":.*--url URL`, out)
+	require.Regexp(t, `(?s)Flags of every "posthorn dlq":.*--server URL`, out)
 	_, out, _ = printed(t, "--help")
 	require.Regexp(t, `(?s)Run it:\n.*  local .*\n\nCall the API.*  dlq  .*\n\nTend .*  keys  .*\n\nOthers:\n  completion`, out)
 	for line := range strings.Lines(out) {

@@ -85,7 +85,7 @@ func TestTheCommandLineSpeaksToARunningPosthorn(t *testing.T) {
 	require.NoError(t, api.Call(t.Context(), "POST", "/api/v1/events", nil, map[string]any{"event_type": "a.b", "payload": map[string]any{}}, &accepted))
 	ok := func(args ...string) string {
 		t.Helper()
-		code, out, said := printed(t, append(args, "--url", url)...)
+		code, out, said := printed(t, append(args, "--server", url)...)
 		require.Zero(t, code, said)
 		return out
 	}
@@ -139,7 +139,7 @@ func TestEverythingOfAnEndpointFromTheCommandLine(t *testing.T) {
 
 	require.Regexp(t, `(?m)^rate limit +50$`, ok("endpoints", "show", e))
 	changed := ok("endpoints", "update", e, "--rate-limit", "none", "--max-retries", "none", "--clear-headers", "--clear-metadata",
-		"--endpoint-url", "http://127.0.0.1:9/other", "--description", "d")
+		"--url", "http://127.0.0.1:9/other", "--description", "d")
 	for field, value := range map[string]string{"rate limit": "-", "max retries": "-", "headers": "{}", "metadata": "{}", "url": "http://127.0.0.1:9/other", "description": "d", "timeout": "7"} {
 		require.Regexp(t, `(?m)^`+field+` +`+value+`$`, changed)
 	}
@@ -217,7 +217,7 @@ func TestKeysThroughTheAPI(t *testing.T) {
 
 	t.Setenv("POSTHORN_TABLE", "posthorn")
 	require.Contains(t, posthorn(t, "keys", "list").stderr, "names both a table and an API")
-	require.Contains(t, posthorn(t, "keys", "list", "--table", "x", "--url", "http://x").stderr, "give either")
+	require.Contains(t, posthorn(t, "keys", "list", "--table", "x", "--server", "http://x").stderr, "give either")
 }
 
 func TestWhatGoesWrongIsOneLine(t *testing.T) {
@@ -240,8 +240,8 @@ func TestWhatGoesWrongIsOneLine(t *testing.T) {
 		want int
 		says string
 	}{
-		"nobody there":      {[]string{"stats", "--url", "http://127.0.0.1:1"}, 1, "nothing answers at http://127.0.0.1:1"},
-		"no URL":            {[]string{"stats", "--url", "localhost:8000"}, 2, "--url"},
+		"nobody there":      {[]string{"stats", "--server", "http://127.0.0.1:1"}, 1, "nothing answers at http://127.0.0.1:1"},
+		"no URL":            {[]string{"stats", "--server", "localhost:8000"}, 2, "--server"},
 		"no key":            {[]string{"jobs", "list"}, 1, "--key or POSTHORN_KEY"},
 		"an old key":        {[]string{"jobs", "list", "--key", "ph_x_y"}, 1, "does not know this API key"},
 		"a key of two":      {[]string{"jobs", "list", "--key", "ph x"}, 2, "--key"},

@@ -34,7 +34,7 @@ type remote struct {
 
 // flags are those of every command that calls the API.
 func (r *remote) flags(f *pflag.FlagSet) {
-	f.StringVar(&r.URL, "url", "", "The API's address: a `URL`. Variable: POSTHORN_URL (http://localhost:8000).")
+	f.StringVar(&r.URL, "server", "", "The API's address: a `URL`. Variable: POSTHORN_URL (http://localhost:8000).")
 	f.StringVar(&r.Key, "key", "", "An API `KEY`. Variable: POSTHORN_KEY, where others on this machine do not see it.")
 	f.StringVar(&r.Profile, "profile", "", "The profile of this `NAME`, from ~/.config/posthorn/config.yaml: an address and a key. Variable: POSTHORN_PROFILE.")
 	f.BoolVar(&r.JSON, "json", false, "Print JSON, as the API answers.")
@@ -89,7 +89,7 @@ func (r *remote) Validate() error {
 		r.URL = first(r.URL, fromEnvironment, chosen.url, standardURL)
 	}
 	if !isAPI(r.URL) {
-		return errors.New("--url: must be the address of an API, such as http://localhost:8000")
+		return errors.New("--server: must be the address of an API, such as http://localhost:8000")
 	}
 	ofProfile := ""
 	if strings.TrimSuffix(r.URL, "/") == strings.TrimSuffix(chosen.url, "/") {
@@ -140,7 +140,7 @@ func (r *remote) call(do func(ctx context.Context, c *client.Client) error) erro
 	var p *client.Problem
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return fmt.Errorf("nothing answers at %s: start it, or name its address with --url", r.URL)
+		return fmt.Errorf("nothing answers at %s: start it, or name its address with --server", r.URL)
 	case errors.As(err, &p) && p.Status == http.StatusUnauthorized && r.Key == "":
 		return fmt.Errorf("%s asks for an API key: give one with --key or POSTHORN_KEY, or in a --profile", r.URL)
 	case errors.As(err, &p) && p.Status == http.StatusUnauthorized:
