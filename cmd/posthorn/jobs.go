@@ -90,6 +90,9 @@ func (r *remote) wait(ctx context.Context, c *client.Client, id string) error {
 	bar := newJobBar(os.Stderr, isTerminal(os.Stderr))
 	ended, err := c.Wait(ctx, id, jobEvery, bar.show)
 	bar.end()
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("interrupted; the job goes on: posthorn jobs wait %s", id)
+	}
 	if err != nil {
 		return err
 	}

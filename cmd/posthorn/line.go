@@ -176,7 +176,7 @@ func printHelp(c *cobra.Command, _ []string) {
 	if about == "" {
 		about = strings.TrimSuffix(c.Short, ".") + "."
 	}
-	fmt.Fprintf(&b, "%s\n\nUsage:\n  %s\n", about, usageLine(c))
+	fmt.Fprintf(&b, "%s\n\nUsage:\n  %s\n", wrapped(strings.TrimSpace(about)), usageLine(c))
 	if c.Example != "" {
 		fmt.Fprintf(&b, "\nExamples:\n%s\n", strings.TrimRight(c.Example, "\n"))
 	}
@@ -195,6 +195,31 @@ func printHelp(c *cobra.Command, _ []string) {
 	if _, err := io.WriteString(c.OutOrStdout(), b.String()); err != nil {
 		return // nobody listens
 	}
+}
+
+// wrapped breaks the lines of a text where they are longer than --help is wide.
+func wrapped(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		width := 0
+		for word := range strings.SplitSeq(strings.TrimSuffix(line, "\n"), " ") {
+			switch {
+			case width == 0:
+			case width+1+len(word) > helpWidth:
+				b.WriteByte('\n')
+				width = 0
+			default:
+				b.WriteByte(' ')
+				width++
+			}
+			b.WriteString(word)
+			width += len(word)
+		}
+		if strings.HasSuffix(line, "\n") {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
 }
 
 // usageLine is a command with what it takes.

@@ -109,6 +109,10 @@ func TestHelpShowsWhatThereIs(t *testing.T) {
 	require.Contains(t, out, "Usage:\n  posthorn dlq replay")
 	require.Contains(t, out, "      --rate N ")
 	require.Regexp(t, `(?s)Flags of every "posthorn dlq":.*--server URL`, out)
+	_, out, _ = printed(t, "dlq", "import", "--help")
+	for line := range strings.Lines(out) {
+		require.LessOrEqual(t, len(line), helpWidth+1, line)
+	}
 	_, out, _ = printed(t, "--help")
 	require.Regexp(t, `(?s)Run it:\n.*  local .*\n\nCall the API.*  dlq  .*\n\nTend .*  keys  .*\n\nOthers:\n  completion`, out)
 	for line := range strings.Lines(out) {

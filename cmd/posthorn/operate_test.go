@@ -284,6 +284,17 @@ func TestWhatGoesWrongIsOneLine(t *testing.T) {
 	}
 }
 
+func TestAWaitThatIsInterruptedSaysThatTheJobGoesOn(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	running := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"id":"job_x","kind":"replay","status":"running","done":1,"total":2}`)
+		interrupt()
+	}))
+	defer running.Close()
+	r := &remote{}
+	require.EqualError(t, r.wait(ctx, &client.Client{URL: running.URL, HTTP: running.Client()}, "job_x"), "interrupted; the job goes on: posthorn jobs wait job_x")
+}
+
 func TestListenShowsWhatComesAndLeavesNothingBehind(t *testing.T) {
 	url := localURL(t)
 	forwarded := make(chan http.Header, 10)
