@@ -92,7 +92,7 @@ function SignIn({ onDone }) {
     <Form action="Sign in" fields={['key']} submit={async v => { onDone(await post('/api/v1/session', { key: v.key.trim() })) }}>
       <Field name="key" label="API key" type="password" placeholder="ph_…" autofocus hint="It is sent once, and not kept in the browser. What you may do here is what the key may." />
     </Form>
-    <p class="quiet">A first key is made with <code>posthorn keys create --role admin</code>.</p>
+    <p class="quiet">A first key is made with <code>posthorn keys create <span class="flag">--role admin</span> <span class="flag">--local</span></code> where a <code>posthorn local</code> runs, and in an account with <code><span class="flag">--table NAME</span></code> in place of <code><span class="flag">--local</span></code>.</p>
   </main>
 }
 
