@@ -91,7 +91,7 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-zA-Z0-9_-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: run
-run: bin/posthorn ## Run everything on this machine; ARGS="--port 9000" adds flags
+run: bin/posthorn ## Run everything on this machine; ARGS="--port 9000 --aws-port 0" adds flags
 	@exec bin/posthorn local $(ARGS)
 
 .PHONY: build

@@ -27,9 +27,13 @@ func exportDeadLetters(r *remote) *cobra.Command {
 	filter := &deadLetterFilter{}
 	filter.flags(r, c)
 	c.RunE = r.runs(func(ctx context.Context, c *client.Client, args []string) error {
+		asked, err := filter.given()
+		if err != nil {
+			return err
+		}
 		bar := newJobBar(os.Stderr, isTerminal(os.Stderr))
 		defer bar.end()
-		asked, total := filter.given(), 0
+		total := 0
 		if len(asked) == 0 {
 			total = countDeadLetters(ctx, c)
 		}

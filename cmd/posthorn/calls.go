@@ -27,11 +27,25 @@ func limitFlag(c *cobra.Command) *int {
 
 // list prints a list of the API.
 func (r *remote) list(ctx context.Context, c *client.Client, path string, query url.Values, most int, fields ...string) error {
-	all, err := client.List[item](ctx, c, path, query, most)
+	if most < 0 {
+		return lineError{fmt.Errorf("--limit: must be 0 or more, and not %d", most)}
+	}
+	asked := most
+	if most > 0 {
+		asked++ // one more says that there is more
+	}
+	all, err := client.List[item](ctx, c, path, query, asked)
 	if err != nil {
 		return err
 	}
-	return r.show(os.Stdout, all, fields...)
+	cut := most > 0 && len(all) > most
+	if cut {
+		all = all[:most]
+	}
+	if err := r.show(os.Stdout, all, fields...); err != nil || !cut {
+		return err
+	}
+	return hint("There are more: --limit 0 for all.")
 }
 
 // get prints one thing of the API.
@@ -84,13 +98,52 @@ func (r *remote) showWithin(i item, name string, fields ...string) error {
 	return r.show(os.Stdout, all, fields...)
 }
 
-// moment is a time as the API takes it: one that is written as a length, such as
-// 6h, is so long ago. What is neither goes to the API, which says so.
-func moment(text string, now time.Time) string {
+// moment is the time that a flag says, as the API takes it: one that is written as
+// a length, such as 6h, is so long ago. A flag that is not given stays empty.
+func moment(flag, text string, now time.Time) (string, error) {
 	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
-		return now.Add(-d).UTC().Format("2006-01-02T15:04:05.000Z")
+		return now.Add(-d).UTC().Format("2006-01-02T15:04:05.000Z"), nil
 	}
-	return text
+	if _, err := time.Parse(time.RFC3339, text); text != "" && err != nil {
+		return "", lineError{fmt.Errorf("%s: must be a time such as 2026-11-28T12:00:00Z, or 6h for so long ago, and not %q", flag, text)}
+	}
+	return text, nil
+}
+
+// between puts the times of --since and --until into a query.
+func between(query url.Values, since, until string) (url.Values, error) {
+	now := time.Now()
+	for _, of := range []struct{ name, text string }{{"since", since}, {"until", until}} {
+		at, err := moment("--"+of.name, of.text, now)
+		if err != nil {
+			return nil, err
+		}
+		if at != "" {
+			query.Set(of.name, at)
+		}
+	}
+	return query, nil
+}
+
+// postEvent makes a call that sends an event, prints it, and says where its
+// deliveries are to be seen.
+func (r *remote) postEvent(ctx context.Context, c *client.Client, path string, body any, fields ...string) error {
+	var sent item
+	if err := c.Call(ctx, http.MethodPost, path, nil, body, &sent); err != nil {
+		return err
+	}
+	return r.showEvent(sent, fields...)
+}
+
+// showEvent prints an event, and says where its deliveries are to be seen.
+func (r *remote) showEvent(sent item, fields ...string) error {
+	if err := r.showOne(os.Stdout, sent, fields...); err != nil {
+		return err
+	}
+	if sent.text("deliveries_total") == "0" {
+		return hint("No endpoint takes it: nothing is sent.")
+	}
+	return hint("See: posthorn deliveries list --event " + sent.text("id"))
 }
 
 // input is a file, or standard input for "-".

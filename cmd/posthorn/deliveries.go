@@ -2,10 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,6 +16,7 @@ import (
 func deliveriesCommand() *cobra.Command {
 	r := &remote{}
 	return r.group("deliveries", "List deliveries, look at their attempts, and send them again",
+		"  posthorn deliveries list --event evt_01M87K1Z80JKZK34SJK66W381Y",
 		listDeliveries(r), showDelivery(r), retryDelivery(r))
 }
 
@@ -38,8 +39,13 @@ func listDeliveries(r *remote) *cobra.Command {
 	c.Flags().StringVar(&until, "until", "", "Whose event was accepted before this `TIME`.")
 	limit := limitFlag(c)
 	c.RunE = r.runs(func(ctx context.Context, c *client.Client, _ []string) error {
-		now := time.Now()
-		query := given("endpoint_id", endpoint, "event_id", event, "status", status, "event_type", eventType, "since", moment(since, now), "until", moment(until, now))
+		if endpoint == "" && event == "" {
+			return lineError{errors.New("give --endpoint or --event: whose deliveries")}
+		}
+		query, err := between(given("endpoint_id", endpoint, "event_id", event, "status", status, "event_type", eventType), since, until)
+		if err != nil {
+			return err
+		}
 		return r.list(ctx, c, deliveriesPath, query, *limit, "id", "status", "waiting_for", "attempts", "event_type", "created_at", "completed_at")
 	})
 	return c

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +17,7 @@ import (
 func dlqCommand() *cobra.Command {
 	r := &remote{}
 	return r.group("dlq", "List dead letters, send them again, and keep them in files",
+		"  posthorn dlq list --since 6h\n  posthorn dlq replay --all",
 		listDeadLetters(r), showDeadLetter(r), deleteDeadLetters(r), replayDeadLetters(r), exportDeadLetters(r), importDeadLetters(r))
 }
 
@@ -35,9 +35,8 @@ func (f *deadLetterFilter) flags(r *remote, c *cobra.Command) {
 	c.Flags().StringVar(&f.until, "until", "", "Dead before this `TIME`.")
 }
 
-func (f *deadLetterFilter) given() url.Values {
-	now := time.Now()
-	return given("endpoint_id", f.endpoint, "event_type", f.eventType, "since", moment(f.since, now), "until", moment(f.until, now))
+func (f *deadLetterFilter) given() (url.Values, error) {
+	return between(given("endpoint_id", f.endpoint, "event_type", f.eventType), f.since, f.until)
 }
 
 func listDeadLetters(r *remote) *cobra.Command {
@@ -49,7 +48,11 @@ func listDeadLetters(r *remote) *cobra.Command {
 	filter.flags(r, c)
 	limit := limitFlag(c)
 	c.RunE = r.runs(func(ctx context.Context, c *client.Client, _ []string) error {
-		return r.list(ctx, c, dlqPath, filter.given(), *limit, "id", "event_type", "endpoint_url", "failure_reason", "attempts", "created_at")
+		query, err := filter.given()
+		if err != nil {
+			return err
+		}
+		return r.list(ctx, c, dlqPath, query, *limit, "id", "event_type", "endpoint_url", "failure_reason", "attempts", "created_at")
 	})
 	return c
 }
@@ -104,8 +107,12 @@ func replayDeadLetters(r *remote) *cobra.Command {
 	c.Flags().BoolVar(&dryRun, "dry-run", false, "Say how many they would be, and send nothing.")
 	noWait := noWaitFlag(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
+		query, err := filter.given()
+		if err != nil {
+			return err
+		}
 		chosen := map[string]string{}
-		for name, values := range filter.given() {
+		for name, values := range query {
 			chosen[name] = values[0]
 		}
 		if reason != "" {
@@ -119,6 +126,9 @@ func replayDeadLetters(r *remote) *cobra.Command {
 		}
 		if (len(chosen) == 0) != all {
 			return lineError{errors.New("give either a filter or --all")}
+		}
+		if cmd.Flags().Changed("limit") && *most < 1 {
+			return lineError{fmt.Errorf("--limit: must be 1 or more, and not %d", *most)}
 		}
 		body := map[string]any{"filter": chosen}
 		if cmd.Flags().Changed("rate") {

@@ -65,8 +65,22 @@ func (c *doctor) Run() error {
 		if err != nil {
 			return err
 		}
+		if c.Local {
+			findings = onThisMachine(findings)
+		}
 		return c.report(os.Stdout, findings)
 	})
+}
+
+// onThisMachine leaves out the advice that only an account can follow: a posthorn
+// local is its data folder, and not a template's table.
+func onThisMachine(findings []examining.Finding) []examining.Finding {
+	for i := range findings {
+		if strings.Contains(findings[i].Do, "PointInTimeRecovery") {
+			findings[i].Do = "copy its data folder while it is stopped, where that matters"
+		}
+	}
+	return findings
 }
 
 // examine reads what is there and holds it against what has to be. Its error is

@@ -96,9 +96,18 @@ func TestTheDoctorExaminesWithoutChangingAnything(t *testing.T) {
 	require.Equal(t, "posthorn: 4 things are wrong\n", missing.stderr)
 }
 
+func TestADoctorOfThisMachineGivesNoAdviceForAnAccount(t *testing.T) {
+	_, port, ok := strings.Cut(strings.TrimPrefix(after(t, startLocal(t, map[string]string{}), "SQS, DynamoDB "), "http://"), ":")
+	require.True(t, ok)
+	o := posthorn(t, "doctor", "--local", "--aws-port", port)
+	require.Zero(t, o.code, o.stderr)
+	require.Contains(t, o.stdout, "has no point-in-time recovery\n         -> copy its data folder while it is stopped")
+	require.NotContains(t, o.stdout, "template")
+}
+
 func TestADoctorWithoutAnAccountSaysWhatIsMissing(t *testing.T) {
 	nothing(t)
-	for _, command := range [][]string{{"doctor"}, {"keys", "list"}, {"reconcile"}} {
+	for _, command := range [][]string{{"doctor"}, {"keys", "list", "--table", "posthorn"}, {"reconcile"}} {
 		o := posthorn(t, command...)
 		require.Equal(t, exitUsage, o.code)
 		require.Equal(t, 1, strings.Count(o.stderr, "\n"), o.stderr)
@@ -108,7 +117,7 @@ func TestADoctorWithoutAnAccountSaysWhatIsMissing(t *testing.T) {
 		require.NotContains(t, o.stderr, "operation error")
 	}
 	t.Setenv("AWS_PROFILE", "nobody's")
-	o := posthorn(t, "keys", "list")
+	o := posthorn(t, "keys", "list", "--table", "posthorn")
 	require.Equal(t, exitUsage, o.code)
 	require.Contains(t, o.stderr, "nobody's")
 	require.Equal(t, 1, strings.Count(o.stderr, "\n"), o.stderr)

@@ -20,6 +20,7 @@ import (
 func endpointsCommand() *cobra.Command {
 	r := &remote{}
 	return r.group("endpoints", "Register, change, pause and resume endpoints",
+		"  posthorn endpoints create https://shop.example/hook --events 'order.*'\n  posthorn endpoints list",
 		listEndpoints(r), showEndpoint(r), createEndpoint(r), updateEndpoint(r), deleteEndpoint(r),
 		pauseEndpoint(r), resumeEndpoint(r), recoverEndpoint(r), rotateSecret(r), testEndpoint(r))
 }
@@ -199,8 +200,12 @@ type secretText struct{ text string }
 
 func secretFlag(c *cobra.Command) *secretText {
 	s := &secretText{}
-	c.Flags().StringVar(&s.text, "secret", "", "A `SECRET` of your own instead of one that is made; -: the first line of standard input, where others on this machine do not see it.")
+	s.flag(c)
 	return s
+}
+
+func (s *secretText) flag(c *cobra.Command) {
+	c.Flags().StringVar(&s.text, "secret", "", "A `SECRET` of your own instead of one that is made; -: the first line of standard input, where others on this machine do not see it.")
 }
 
 // into puts the secret into a request's body where there is one.
@@ -297,7 +302,11 @@ func recoverEndpoint(r *remote) *cobra.Command {
 		if *since == "" {
 			return lineError{errors.New("--since: says from when on, such as 2026-11-24T04:00:00Z or 6h")}
 		}
-		body := map[string]any{"since": moment(*since, time.Now())}
+		at, err := moment("--since", *since, time.Now())
+		if err != nil {
+			return err
+		}
+		body := map[string]any{"since": at}
 		return r.runs(func(ctx context.Context, c *client.Client, args []string) error {
 			return r.start(ctx, c, endpointPath(args[0], "/recover"), body, *noWait)
 		})(cmd, args)
@@ -333,7 +342,7 @@ func testEndpoint(r *remote) *cobra.Command {
 		Use: "test", Short: "Send a test event to an endpoint",
 		Example: "  posthorn endpoints test ep_01M87K1Y771YB2C77R73KNNW8P",
 		RunE: r.runs(func(ctx context.Context, c *client.Client, args []string) error {
-			return r.post(ctx, c, endpointPath(args[0], "/test"), nil, "id", "event_type", "created_at")
+			return r.postEvent(ctx, c, endpointPath(args[0], "/test"), nil, "id", "event_type", "created_at")
 		}),
 	})
 }

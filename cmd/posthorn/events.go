@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +20,7 @@ import (
 func eventsCommand() *cobra.Command {
 	r := &remote{}
 	return r.group("events", "Send events, look at them, and send them again",
+		"  posthorn events send --type order.created --payload '{\"order\":1001}'\n  posthorn events list --since 2h",
 		listEvents(r), showEvent(r), sendEvent(r), resendEvent(r))
 }
 
@@ -39,8 +39,11 @@ func listEvents(r *remote) *cobra.Command {
 	c.Flags().StringVar(&until, "until", "", "Accepted before this `TIME`.")
 	limit := limitFlag(c)
 	c.RunE = r.runs(func(ctx context.Context, c *client.Client, _ []string) error {
-		now := time.Now()
-		return r.list(ctx, c, eventsPath, given("event_type", eventType, "since", moment(since, now), "until", moment(until, now)), *limit, eventFields...)
+		query, err := between(given("event_type", eventType), since, until)
+		if err != nil {
+			return err
+		}
+		return r.list(ctx, c, eventsPath, query, *limit, eventFields...)
 	})
 	return c
 }
@@ -98,7 +101,7 @@ func sendEvent(r *remote) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := r.showOne(os.Stdout, accepted, eventFields...); err != nil {
+			if err := r.showEvent(accepted, eventFields...); err != nil {
 				return err
 			}
 			if header.Get("Idempotent-Replayed") == "true" {
@@ -167,7 +170,7 @@ func resendEvent(r *remote) *cobra.Command {
 		if endpoint != "" {
 			body["endpoint_id"] = endpoint
 		}
-		return r.post(ctx, c, eventsPath+"/"+url.PathEscape(args[0])+"/resend", body, eventFields...)
+		return r.postEvent(ctx, c, eventsPath+"/"+url.PathEscape(args[0])+"/resend", body, eventFields...)
 	})
 	return c
 }

@@ -16,7 +16,8 @@ import (
 // jobsCommand has the commands on jobs.
 func jobsCommand() *cobra.Command {
 	r := &remote{}
-	return r.group("jobs", "List jobs, wait for them, and cancel them", listJobs(r), showJob(r), waitJob(r), cancelJob(r))
+	return r.group("jobs", "List jobs, wait for them, and cancel them",
+		"  posthorn jobs list --limit 5", listJobs(r), showJob(r), waitJob(r), cancelJob(r))
 }
 
 const jobsPath = "/api/v1/jobs"
@@ -98,6 +99,9 @@ func (r *remote) wait(ctx context.Context, c *client.Client, id string) error {
 	}
 	if err := r.job(ctx, c, id); err != nil {
 		return err
+	}
+	if n := ended.Total - ended.Done; ended.Kind == "replay" && ended.Status == "done" && ended.Error == "" && n > 0 {
+		return hint(fmt.Sprintf("%d of %d were passed over: their endpoint was deleted, or their event is gone.", n, ended.Total))
 	}
 	if ended.Status != "done" {
 		return fmt.Errorf("the job has ended as %s", ended.Status)

@@ -36,8 +36,13 @@ func keysCommand() *cobra.Command {
 	c := group("keys", "Make, list and revoke API keys", createKeyCommand(s), listKeysCommand(s), revokeKeyCommand(s))
 	c.Long = "Make, list and revoke API keys: in the table, with --table or --local, as the first key of a stack is made; or through the API, with --server, --key or --profile. " +
 		"Without any of them the environment says which: POSTHORN_TABLE, or POSTHORN_URL, POSTHORN_KEY and POSTHORN_PROFILE."
-	s.place.flags(c.PersistentFlags())
-	s.remote.flags(c.PersistentFlags())
+	c.Example = "  posthorn keys create --role admin --local\n  posthorn keys list --server https://hooks.example.com"
+	f := c.PersistentFlags()
+	s.place.flags(f)
+	s.remote.flags(f)
+	// A key is made nowhere but where somebody said.
+	f.Lookup("table").Usage = "DynamoDB table; of a stack, its output TableName. Variable: POSTHORN_TABLE."
+	f.Lookup("server").Usage = "The API's address: a `URL`. Variable: POSTHORN_URL. With --key alone it is http://localhost:8000."
 	return c
 }
 
@@ -73,6 +78,9 @@ func (s *keyStore) Validate() error {
 			return usageError{err}
 		}
 		api = file.standard != "" || file.all[standardProfile] != profile{}
+		if !api {
+			return usageError{errors.New("say where: --local, --table NAME or --server URL")}
+		}
 	}
 	if s.overAPI = api; api {
 		return s.remote.Validate()

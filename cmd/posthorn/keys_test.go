@@ -161,6 +161,8 @@ func TestKeysOfAnAccountAreInItsTable(t *testing.T) {
 	account(t, after(t, greeting, "SQS, DynamoDB "))
 
 	o := posthorn(t, "keys", "create", "--role", "admin")
+	require.Equal(t, outcome{code: 2, stderr: "posthorn: say where: --local, --table NAME or --server URL\n"}, o)
+	o = posthorn(t, "keys", "create", "--role", "admin", "--table", "posthorn")
 	require.Equal(t, outcome{code: 1, stderr: "posthorn: there is no table posthorn in eu-central-1: name it with --table\n"}, o)
 	o = posthorn(t, "keys", "create", "--role", "admin", "--table", "hooks-Table-1ABC")
 	require.Zero(t, o.code, o.stderr)
@@ -193,7 +195,7 @@ func TestKeysThatCannotBeAskedForAreRefused(t *testing.T) {
 		"a bad table and port":     {[]string{"list", "--local", "--table", "a b", "--aws-port", "x"}, 2, "configuration: --aws-port: \"x\" is not a whole number from 0 to 65535; --table: \"a b\""},
 		"an empty table":           {[]string{"list", "--table", ""}, 2, "--table: has no value"},
 		"nobody there":             {[]string{"list", "--local", "--aws-port", "1"}, 1, "no posthorn local answers at 127.0.0.1:1: start it"},
-		"an account, out of reach": {[]string{"list"}, 1, "connection refused"},
+		"an account, out of reach": {[]string{"list", "--table", "posthorn"}, 1, "connection refused"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			o := posthorn(t, append([]string{"keys"}, c.args...)...)

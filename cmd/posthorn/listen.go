@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +27,7 @@ type listenHere struct {
 	remote
 	Events                   []string
 	Addr, PublicURL, Forward string
+	Secret                   secretText
 }
 
 func listenCommand() *cobra.Command {
@@ -37,8 +39,9 @@ func listenCommand() *cobra.Command {
 		RunE:    checked(l.Validate, l.Run),
 	}
 	l.flags(c.Flags())
+	l.Secret.flag(c)
 	f := c.Flags()
-	f.StringArrayVar(&l.Events, "events", nil, "A `FILTER`, such as order.*; may be given more than once (*).")
+	f.StringArrayVar(&l.Events, "events", nil, "A `FILTER`, such as order.*; or several, separated by commas; may be given more than once (*).")
 	f.StringVar(&l.Addr, "addr", "127.0.0.1:0", "Address to listen on, `HOST:PORT`; port 0: any free one.")
 	f.StringVar(&l.PublicURL, "public-url", "", "`URL` where Posthorn reaches this, such as a tunnel's. Without it: the address, which a Posthorn on this machine reaches.")
 	f.StringVar(&l.Forward, "forward", "", "Post each delivery on to this `URL`, and answer as it does.")
@@ -55,6 +58,10 @@ func (c *listenHere) Validate() error {
 	if len(c.Events) == 0 {
 		c.Events = []string{"*"}
 	}
+	c.Events = strings.Split(strings.Join(c.Events, ","), ",")
+	if slices.Contains(c.Events, "") {
+		return errors.New("--events: a filter is empty: give one such as 'order.*', or '*' for all")
+	}
 	return c.remote.Validate()
 }
 
@@ -68,6 +75,10 @@ func (c *listenHere) Run() error {
 
 // until shows what comes until ctx ends, and leaves nothing behind.
 func (c *listenHere) until(ctx context.Context, api *client.Client, out io.Writer) (err error) {
+	body := map[string]any{"events": c.Events, "description": "posthorn listen"}
+	if err := c.Secret.into(body); err != nil {
+		return lineError{err}
+	}
 	l, err := net.Listen("tcp", c.Addr)
 	if err != nil {
 		return fmt.Errorf("--addr: %w", err)
@@ -77,7 +88,7 @@ func (c *listenHere) until(ctx context.Context, api *client.Client, out io.Write
 		at = "http://" + l.Addr().String() + "/"
 	}
 	var e struct{ ID, Secret string }
-	body := map[string]any{"url": at, "events": c.Events, "description": "posthorn listen"}
+	body["url"] = at
 	if err := api.Call(ctx, http.MethodPost, "/api/v1/webhooks", nil, body, &e); err != nil {
 		return errors.Join(err, l.Close())
 	}
@@ -88,7 +99,11 @@ func (c *listenHere) until(ctx context.Context, api *client.Client, out io.Write
 			err = errors.Join(err, fmt.Errorf("remove the endpoint: %w", e))
 		}
 	}()
-	if err := hint(fmt.Sprintf("Endpoint %s takes %s at %s, until this ends.", e.ID, strings.Join(c.Events, ", "), at)); err != nil {
+	said := fmt.Sprintf("Endpoint %s takes %s at %s, until this ends.", e.ID, strings.Join(c.Events, ", "), at)
+	if c.Secret.text == "" { // who gave one knows it, and may not want it on a screen
+		said += " Its secret: " + e.Secret
+	}
+	if err := hint(said); err != nil {
 		return err
 	}
 	forward := &http.Client{Transport: &http.Transport{}, Timeout: callTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}

@@ -101,16 +101,17 @@ func (c *local) source() config.Source {
 
 // runLocal serves until ctx ends.
 func runLocal(ctx context.Context, cfg *config.Config, log *slog.Logger, banner io.Writer) (err error) {
-	api, err := listen(cfg.HTTP.Host, cfg.HTTP.Port, "HOST and PORT, or --host and --port")
-	if err != nil {
+	api, apiErr := listen(cfg.HTTP.Host, cfg.HTTP.Port, "HOST and PORT, or --host and --port")
+	if apiErr == nil {
+		defer closeWith(&err, api)
+	}
+	aws, awsErr := listen(cfg.Local.Host, cfg.Local.Port, "POSTHORN_AWS_HOST and POSTHORN_AWS_PORT, or --aws-host and --aws-port")
+	if awsErr == nil {
+		defer closeWith(&err, aws)
+	}
+	if err := notListening(apiErr, awsErr); err != nil {
 		return err
 	}
-	defer closeWith(&err, api)
-	aws, err := listen(cfg.Local.Host, cfg.Local.Port, "POSTHORN_AWS_HOST and POSTHORN_AWS_PORT, or --aws-host and --aws-port")
-	if err != nil {
-		return err
-	}
-	defer closeWith(&err, aws)
 	services, err := localaws.Open(cfg.Local.DataDir)
 	if errors.Is(err, store.ErrLocked) {
 		return fmt.Errorf("the data folder %s is in use by another process: stop it, or choose another with --data", cfg.Local.DataDir)
@@ -185,17 +186,35 @@ func inProcess(app *wire.App) localaws.Functions {
 	}
 }
 
+// inUse is syscall.EADDRINUSE in words that help.
+type inUse string
+
+func (e inUse) Error() string { return string(e) }
+
+// Unwrap says what it is.
+func (e inUse) Unwrap() error { return syscall.EADDRINUSE }
+
 // listen opens a port, and says what to set when it cannot.
 func listen(host string, port int, how string) (net.Listener, error) {
 	addr := net.JoinHostPort(host, strconv.Itoa(port))
 	l, err := net.Listen("tcp", addr)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program: stop it, or choose another address with %s", addr, how)
+		return nil, inUse(fmt.Sprintf("%s is in use by another program: stop it, or choose another address with %s", addr, how))
 	case err != nil:
 		return nil, fmt.Errorf("listen on %s (set by %s): %w", addr, how, err)
 	}
 	return l, nil
+}
+
+// notListening says of both ports at once what keeps them from being opened; nil:
+// nothing does.
+func notListening(errs ...error) error {
+	err := errors.Join(errs...)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w\nSuch as: posthorn local --port 9000 --aws-port 0, or make run ARGS=\"--port 9000 --aws-port 0\"", err)
+	}
+	return err
 }
 
 // closeWith closes c and adds its error to err, unless it was closed already.

@@ -65,7 +65,7 @@ func posthornCommand() *cobra.Command {
 	)
 	root.AddGroup(
 		&cobra.Group{ID: running, Title: "Run it:"},
-		&cobra.Group{ID: calling, Title: "Call the API of one that runs, wherever it does:"},
+		&cobra.Group{ID: calling, Title: "Call a running Posthorn:"},
 		&cobra.Group{ID: tending, Title: "Tend what is in an account:"},
 	)
 	add := func(id string, commands ...*cobra.Command) {

@@ -91,6 +91,9 @@ func TestEveryCommandAndFlagSaysWhatItIs(t *testing.T) {
 		if !c.HasSubCommands() && c.Name() != "version" {
 			require.Regexp(t, `(?m)^  (posthorn|jq .* \| posthorn) `, c.Example, "%s: what one types", path)
 		}
+		if c.HasSubCommands() && c.HasParent() && c.Name() != "completion" {
+			require.Regexp(t, `(?m)^  posthorn `+c.Name()+` `, c.Example, "%s: a group's help has an example", path)
+		}
 		require.NotNil(t, c.RunE, path)
 		require.NotNil(t, c.Args, path)
 		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
@@ -114,7 +117,7 @@ func TestHelpShowsWhatThereIs(t *testing.T) {
 		require.LessOrEqual(t, len(line), helpWidth+1, line)
 	}
 	_, out, _ = printed(t, "--help")
-	require.Regexp(t, `(?s)Run it:\n.*  local .*\n\nCall the API.*  dlq  .*\n\nTend .*  keys  .*\n\nOthers:\n  completion`, out)
+	require.Regexp(t, `(?s)Run it:\n.*  local .*\n\nCall a running Posthorn:.*  dlq  .*\n\nTend .*  keys  .*\n\nOthers:\n  completion`, out)
 	for line := range strings.Lines(out) {
 		require.LessOrEqual(t, len(line), helpWidth+1, line)
 	}
@@ -192,6 +195,24 @@ func TestAPortInUseSaysWhatToSet(t *testing.T) {
 		require.Contains(t, said, "is in use by another program")
 		require.Contains(t, said, says)
 	}
+}
+
+func TestTwoPortsInUseAreNamedAtOnce(t *testing.T) {
+	var taken []string
+	for range 2 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer l.Close()
+		taken = append(taken, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
+	}
+	var code int
+	said := captured(t, func() {
+		code = run([]string{"local", "--port", taken[0], "--aws-port", taken[1], "--data", t.TempDir()})
+	})
+	require.Equal(t, exitFailure, code)
+	require.Contains(t, said, ":"+taken[0]+" is in use")
+	require.Contains(t, said, ":"+taken[1]+" is in use")
+	require.Equal(t, 1, strings.Count(said, `make run ARGS="--port 9000 --aws-port 0"`), said)
 }
 
 // The program serves until it is told to stop, and greets with addresses that

@@ -189,6 +189,32 @@ func TestEverythingOfAnEndpointFromTheCommandLine(t *testing.T) {
 	dead(0)
 }
 
+func TestWhatIsSentSaysWhereItsDeliveriesAreAndACutListThatItIsCut(t *testing.T) {
+	t.Setenv("POSTHORN_URL", localURL(t))
+	code, out, said := printed(t, "endpoints", "create", "http://127.0.0.1:9/hook", "--events", "order.*", "--json")
+	require.Zero(t, code, said)
+	e := idIn(t, out)
+	code, out, said = printed(t, "events", "send", "--type", "order.created", "--payload", "{}", "--json")
+	require.Zero(t, code, said)
+	event := idIn(t, out)
+	require.Equal(t, "See: posthorn deliveries list --event "+event+"\n", said)
+	for _, args := range [][]string{{"events", "resend", event, "--endpoint", e}, {"endpoints", "test", e}} {
+		code, out, said = printed(t, append(args, "--json")...)
+		require.Zero(t, code, said)
+		require.Equal(t, "See: posthorn deliveries list --event "+idIn(t, out)+"\n", said)
+	}
+	_, _, said = printed(t, "events", "send", "--type", "nobody.s", "--payload", "{}")
+	require.Contains(t, said, "No endpoint takes it")
+	code, out, said = printed(t, "events", "list", "--limit", "1", "--json")
+	require.Zero(t, code)
+	require.Equal(t, "There are more: --limit 0 for all.\n", said)
+	require.Equal(t, 1, strings.Count(out, `"id"`))
+	_, _, said = printed(t, "events", "list", "--limit", "0")
+	require.Empty(t, said)
+	_, _, said = printed(t, "endpoints", "list", "--limit", "1")
+	require.Empty(t, said, "as many as there are")
+}
+
 func TestKeysThroughTheAPI(t *testing.T) {
 	greeting := startLocal(t, map[string]string{"POSTHORN_AUTH": "keys"})
 	t.Setenv("POSTHORN_URL", after(t, greeting, "API "))
@@ -227,7 +253,9 @@ func TestWhatGoesWrongIsOneLine(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 		case "/api/v1/events":
 			w.WriteHeader(http.StatusBadRequest)
-			_, _ = io.WriteString(w, `{"status":400,"code":"invalid_time","field":"since","detail":"since: must be an RFC 3339 time."}`)
+			_, _ = io.WriteString(w, `{"status":400,"code":"invalid_event_type","field":"event_type","detail":"event_type: has a space."}`)
+		case "/api/v1/webhooks":
+			http.Error(w, "Bad request syntax", http.StatusBadRequest)
 		case "/api/v1/dlq":
 			w.WriteHeader(http.StatusBadGateway)
 		default:
@@ -245,7 +273,18 @@ func TestWhatGoesWrongIsOneLine(t *testing.T) {
 		"no key":            {[]string{"jobs", "list"}, 1, "--key or POSTHORN_KEY"},
 		"an old key":        {[]string{"jobs", "list", "--key", "ph_x_y"}, 1, "does not know this API key"},
 		"a key of two":      {[]string{"jobs", "list", "--key", "ph x"}, 2, "--key"},
-		"a broken filter":   {[]string{"events", "list", "--since", "x"}, 2, "since: must be an RFC 3339 time (400 invalid_time)"},
+		"a broken filter":   {[]string{"events", "list", "--since", "x"}, 2, "--since: must be a time such as 2026-11-28T12:00:00Z, or 6h for so long ago, and not \"x\""},
+		"until when":        {[]string{"dlq", "list", "--until", "yesterday"}, 2, "--until: must be a time such as"},
+		"an export's time":  {[]string{"dlq", "export", "--since", "yesterday"}, 2, "--since: must be a time such as"},
+		"a replay's time":   {[]string{"dlq", "replay", "--since", "yesterday"}, 2, "--since: must be a time such as"},
+		"deliveries since":  {[]string{"deliveries", "list", "--event", "evt_x", "--since", "-6h"}, 2, "--since: must be a time such as"},
+		"recover since":     {[]string{"endpoints", "recover", "ep_x", "--since", "yesterday"}, 2, "--since: must be a time such as"},
+		"the API's words":   {[]string{"events", "list", "--type", "a b"}, 2, "posthorn: --type: has a space (400 invalid_event_type)"},
+		"whose deliveries":  {[]string{"deliveries", "list"}, 2, "give --endpoint or --event"},
+		"less than none":    {[]string{"dlq", "list", "--limit", "-1"}, 2, "--limit: must be 0 or more, and not -1"},
+		"none to replay":    {[]string{"dlq", "replay", "--all", "--limit", "-1"}, 2, "--limit: must be 1 or more, and not -1"},
+		"an empty filter":   {[]string{"listen", "--events", ""}, 2, "--events: a filter is empty"},
+		"400 of another":    {[]string{"endpoints", "list"}, 1, "what answers there is not Posthorn"},
 		"a broken server":   {[]string{"dlq", "list"}, 1, "502"},
 		"another server":    {[]string{"stats"}, 1, "not Posthorn"},
 		"a number":          {[]string{"dlq", "list", "--limit", "x"}, 2, "--limit"},
@@ -293,6 +332,46 @@ func TestAWaitThatIsInterruptedSaysThatTheJobGoesOn(t *testing.T) {
 	defer running.Close()
 	r := &remote{}
 	require.EqualError(t, r.wait(ctx, &client.Client{URL: running.URL, HTTP: running.Client()}, "job_x"), "interrupted; the job goes on: posthorn jobs wait job_x")
+}
+
+func TestAReplaySaysHowManyWerePassedOver(t *testing.T) {
+	for kind, says := range map[string]string{
+		`"replay","status":"done","done":1,"total":3,"error":null`:  "2 of 3 were passed over: their endpoint was deleted, or their event is gone.\n",
+		`"replay","status":"done","done":3,"total":3,"error":null`:  "",
+		`"recover","status":"done","done":1,"total":3,"error":null`: "",
+	} {
+		api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"id":"job_x","kind":`+kind+`}`)
+		}))
+		code, _, said := printed(t, "jobs", "wait", "job_x", "--server", api.URL)
+		api.Close()
+		require.Zero(t, code)
+		require.Equal(t, says, said)
+	}
+}
+
+func TestListenTellsTheSecretThatItMade(t *testing.T) {
+	url := localURL(t)
+	for own, says := range map[string]string{"": `Its secret: whsec_\S+\n$`, "a-secret-of-mine": `until this ends\.\n$`} {
+		c := &listenHere{Addr: "127.0.0.1:0", remote: remote{URL: url}, Secret: secretText{own}}
+		require.NoError(t, c.Validate())
+		ctx, stop := context.WithCancel(t.Context())
+		api := &client.Client{URL: url, HTTP: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+		said := captured(t, func() {
+			ended := make(chan error, 1)
+			go func() { ended <- c.until(ctx, api, io.Discard) }()
+			var all []struct{ ID, URL string }
+			require.Eventually(t, func() bool {
+				var err error
+				all, err = client.List[struct{ ID, URL string }](t.Context(), api, "/api/v1/webhooks", nil, 0)
+				return err == nil && len(all) == 1
+			}, 20*time.Second, 20*time.Millisecond)
+			stop()
+			require.NoError(t, <-ended)
+		})
+		require.Regexp(t, says, said)
+		require.NotContains(t, said, "mine")
+	}
 }
 
 func TestListenShowsWhatComesAndLeavesNothingBehind(t *testing.T) {

@@ -37,12 +37,13 @@ func (r *remote) flags(f *pflag.FlagSet) {
 	f.StringVar(&r.URL, "server", "", "The API's address: a `URL`. Variable: POSTHORN_URL (http://localhost:8000).")
 	f.StringVar(&r.Key, "key", "", "An API `KEY`. Variable: POSTHORN_KEY, where others on this machine do not see it.")
 	f.StringVar(&r.Profile, "profile", "", "The profile of this `NAME`, from ~/.config/posthorn/config.yaml: an address and a key. Variable: POSTHORN_PROFILE.")
-	f.BoolVar(&r.JSON, "json", false, "Print JSON, as the API answers.")
+	f.BoolVar(&r.JSON, "json", false, "Print JSON, as the API answers; a list as one array.")
 }
 
 // group is a group of commands that call the API.
-func (r *remote) group(use, short string, commands ...*cobra.Command) *cobra.Command {
+func (r *remote) group(use, short, example string, commands ...*cobra.Command) *cobra.Command {
 	c := group(use, short, commands...)
+	c.Example = example
 	r.flags(c.PersistentFlags())
 	return c
 }
@@ -148,9 +149,27 @@ func (r *remote) call(do func(ctx context.Context, c *client.Client) error) erro
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return errors.New("interrupted")
 	case errors.As(err, &p) && p.Status == http.StatusBadRequest:
-		return usageError{err} // what was asked for is wrong
+		return usageError{ofFlag(p)} // what was asked for is wrong
 	}
 	return err
+}
+
+// flagOf are the flags that are called otherwise than the API's fields.
+var flagOf = map[string]string{
+	"endpoint_id": "endpoint", "event_id": "event", "event_type": "type", "failure_reason": "reason", "headers": "header", "id": "idempotency-key",
+}
+
+// ofFlag says in the words of the command line what the API says of a field.
+func ofFlag(p *client.Problem) error {
+	rest, ok := strings.CutPrefix(p.Error(), p.Field+":")
+	if p.Field == "" || !ok {
+		return p
+	}
+	name, within := p.Field, ""
+	if at := strings.IndexAny(name, ".["); at >= 0 {
+		name, within = name[:at], name[at:]
+	}
+	return fmt.Errorf("--%s%s:%s", first(flagOf[name], strings.ReplaceAll(name, "_", "-")), within, rest)
 }
 
 // item is a thing of the API, as it came: with its fields in their order, and its

@@ -12,10 +12,10 @@ import (
 	"posthorn/internal/client"
 )
 
-// statsCommand prints what is counted.
+// statsCommand shows the figures.
 func statsCommand() *cobra.Command {
 	r := &remote{}
-	c := &cobra.Command{Use: "stats", Short: "Print what it counts", Args: none, Example: "  posthorn stats\n  posthorn stats --json | jq .dlq.entries", RunE: r.runs(r.stats)}
+	c := &cobra.Command{Use: "stats", Short: "Show the figures", Args: none, Example: "  posthorn stats\n  posthorn stats --json | jq .dlq.entries", RunE: r.runs(r.stats)}
 	r.flags(c.Flags())
 	return c
 }

@@ -102,6 +102,9 @@ func (c *Client) CallWithHeader(ctx context.Context, method, path string, query 
 		if err := json.Unmarshal(answer, p); err != nil {
 			p = &Problem{}
 		}
+		if p.Code == "" && notPosthorns(resp.StatusCode, answer) {
+			return nil, fmt.Errorf("%s: %w", c.URL, ErrNotPosthorn)
+		}
 		p.Status = resp.StatusCode
 		p.RetryAfter = retryAfter(resp.Header)
 		return nil, p
@@ -113,6 +116,19 @@ func (c *Client) CallWithHeader(ctx context.Context, method, path string, query 
 		return nil, fmt.Errorf("%s: %w", c.URL, ErrNotPosthorn)
 	}
 	return resp.Header, nil
+}
+
+// notPosthorns says whether somebody else answered so: Posthorn, and the gateway
+// before it, say in JSON what is wrong with a request, or that nothing is there.
+func notPosthorns(status int, answer []byte) bool {
+	var said struct {
+		Message string `json:"message"`
+	}
+	switch status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed:
+		return json.Unmarshal(answer, &said) != nil || said.Message == ""
+	}
+	return false
 }
 
 // retryAfter is what a header asks for in seconds, the one form that Posthorn uses.
