@@ -254,6 +254,8 @@ func TestWhatGoesWrongIsOneLine(t *testing.T) {
 		case "/api/v1/events":
 			w.WriteHeader(http.StatusBadRequest)
 			_, _ = io.WriteString(w, `{"status":400,"code":"invalid_event_type","field":"event_type","detail":"event_type: has a space."}`)
+		case "/api/v1/event-types":
+			http.Error(w, "Unsupported method", http.StatusNotImplemented)
 		case "/api/v1/webhooks":
 			http.Error(w, "Bad request syntax", http.StatusBadRequest)
 		case "/api/v1/dlq":
@@ -285,6 +287,7 @@ func TestWhatGoesWrongIsOneLine(t *testing.T) {
 		"none to replay":    {[]string{"dlq", "replay", "--all", "--limit", "-1"}, 2, "--limit: must be 1 or more, and not -1"},
 		"an empty filter":   {[]string{"listen", "--events", ""}, 2, "--events: a filter is empty"},
 		"400 of another":    {[]string{"endpoints", "list"}, 1, "what answers there is not Posthorn"},
+		"501 of another":    {[]string{"event-types"}, 1, "what answers there is not Posthorn"},
 		"a broken server":   {[]string{"dlq", "list"}, 1, "502"},
 		"another server":    {[]string{"stats"}, 1, "not Posthorn"},
 		"a number":          {[]string{"dlq", "list", "--limit", "x"}, 2, "--limit"},

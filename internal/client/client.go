@@ -125,7 +125,7 @@ func notPosthorns(status int, answer []byte) bool {
 		Message string `json:"message"`
 	}
 	switch status {
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed:
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
 		return json.Unmarshal(answer, &said) != nil || said.Message == ""
 	}
 	return false
