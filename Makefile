@@ -112,6 +112,10 @@ functions: ## Build the three functions for this machine's processor, or for GOA
 console: ## Make what is embedded of the console out of its sources
 	@cd tools/console && $(GO) run . ../../internal/console
 
+.PHONY: docs
+docs: ## Write the tables of docs/configuration.md out of the code
+	$(GO) test -count=1 ./internal/docstest -run '^TestTheTablesOfConfigurationAreMadeOfTheCode$$' -args -write
+
 ##@ Checks
 
 .PHONY: test

@@ -40,7 +40,6 @@ type setting struct {
 	file string // empty: in no file
 	key  string // with dots: "security.allow_http"
 	list bool   // a list in YAML, comma-separated in the environment
-	help string // for people: meaning, unit, range
 	set  func(c *Config, text string) error
 }
 
@@ -49,71 +48,71 @@ type setting struct {
 func settings() []setting {
 	all := []setting{
 		{
-			env: "LOG_LEVEL", help: "debug, info, warn or error; info unless set",
+			env: "LOG_LEVEL",
 			set: func(c *Config, s string) (err error) { c.LogLevel, err = logLevel(s); return err },
 		},
 		{
-			env: "POSTHORN_EMF", help: "false keeps a function from writing CloudWatch metrics into its log; true unless set",
+			env: "POSTHORN_EMF",
 			set: func(c *Config, s string) (err error) { c.EMF, err = boolean(s); return err },
 		},
 		{
-			env: "HOST", help: "address that the API listens on; 127.0.0.1 unless set",
+			env: "HOST",
 			set: func(c *Config, s string) (err error) { c.HTTP.Host, err = host(s); return err },
 		},
 		{
-			env: "PORT", help: "port of the API, 0 for any free one; 8000 unless set",
+			env: "PORT",
 			set: func(c *Config, s string) (err error) { c.HTTP.Port, err = whole(s, 0, 65535); return err },
 		},
 		{
-			env: "POSTHORN_ALLOWED_HOSTS", help: "names that local's requests may be made to beside its own, comma-separated: name or name:port",
+			env: "POSTHORN_ALLOWED_HOSTS",
 			set: func(c *Config, s string) (err error) { c.HTTP.AllowedHosts, err = hosts(s); return err },
 		},
 		{
-			env: "POSTHORN_AWS_HOST", help: "address of local's SQS, DynamoDB and KMS; 127.0.0.1 unless set",
+			env: "POSTHORN_AWS_HOST",
 			set: func(c *Config, s string) (err error) { c.Local.Host, err = host(s); return err },
 		},
 		{
-			env: "POSTHORN_AWS_PORT", help: "port of local's SQS, DynamoDB and KMS, 0 for any free one; 4566 unless set",
+			env: "POSTHORN_AWS_PORT",
 			set: func(c *Config, s string) (err error) { c.Local.Port, err = whole(s, 0, 65535); return err },
 		},
 		{
-			env: "POSTHORN_DATA_DIR", help: "folder of local's data; .posthorn unless set",
+			env: "POSTHORN_DATA_DIR",
 			set: func(c *Config, s string) error { c.Local.DataDir = s; return nil },
 		},
 		{
-			env: varTable, file: webhooksFile, key: "storage.table", help: "name of the DynamoDB table",
+			env: varTable, file: webhooksFile, key: "storage.table",
 			set: func(c *Config, s string) (err error) { c.Table, err = tableName(s); return err },
 		},
 		{
-			env: varQueue, file: queueFile, key: "queue", help: "URL or name of the queue of deliveries",
+			env: varQueue, file: queueFile, key: "queue",
 			set: func(c *Config, s string) (err error) { c.Queue.Main, err = queueName(s); return err },
 		},
 		{
-			env: varDLQ, file: queueFile, key: "dead_letter_queue", help: "URL or name of the dead-letter queue",
+			env: varDLQ, file: queueFile, key: "dead_letter_queue",
 			set: func(c *Config, s string) (err error) { c.Queue.DeadLetters, err = queueName(s); return err },
 		},
 		{
-			env: "WEBHOOK_MAX_QUEUE_SIZE", file: queueFile, key: "max_queue_size", help: "ready messages above which no event is accepted; 0 for no limit",
+			env: "WEBHOOK_MAX_QUEUE_SIZE", file: queueFile, key: "max_queue_size",
 			set: func(c *Config, s string) (err error) { c.Queue.MaxSize, err = whole(s, 0, math.MaxInt32); return err },
 		},
 		{
-			env: "WEBHOOK_WORKER_COUNT", file: queueFile, key: "concurrency", help: "posts under way in a process, 1 to 10000",
+			env: "WEBHOOK_WORKER_COUNT", file: queueFile, key: "concurrency",
 			set: func(c *Config, s string) (err error) { c.Queue.Workers, err = whole(s, 1, 10000); return err },
 		},
 		{
-			file: queueFile, key: "endpoint_concurrency", help: "posts to one endpoint under way in a process, 0 to 10000; 0: a quarter of concurrency, in a function 5",
+			file: queueFile, key: "endpoint_concurrency",
 			set: func(c *Config, s string) (err error) { c.Queue.PerEndpoint, err = whole(s, 0, 10000); return err },
 		},
 		{
-			file: queueFile, key: "batch_size", help: "messages taken at once, 1 to 10",
+			file: queueFile, key: "batch_size",
 			set: func(c *Config, s string) (err error) { c.Queue.BatchSize, err = whole(s, 1, 10); return err },
 		},
 		{
-			file: queueFile, key: "max_receive_count", help: "of the queue's redrive policy, 1 to 1000",
+			file: queueFile, key: "max_receive_count",
 			set: func(c *Config, s string) (err error) { c.Queue.MaxReceiveCount, err = whole(s, 1, 1000); return err },
 		},
 		{
-			file: queueFile, key: "visibility_timeout", help: "of the queue, in seconds, 1 to 43200",
+			file: queueFile, key: "visibility_timeout",
 			set: func(c *Config, s string) error {
 				n, err := whole(s, 1, 43200)
 				c.Queue.Visibility = time.Duration(n) * time.Second
@@ -121,104 +120,104 @@ func settings() []setting {
 			},
 		},
 		{
-			env: "POSTHORN_RETENTION_DAYS", file: webhooksFile, key: "retention.days", help: "days that events and deliveries are kept, 1 to 3650",
+			env: "POSTHORN_RETENTION_DAYS", file: webhooksFile, key: "retention.days",
 			set: func(c *Config, s string) (err error) { c.Retention.Events, err = days(s); return err },
 		},
 		{
-			env: "DLQ_RETENTION_DAYS", file: webhooksFile, key: "retention.dlq_days", help: "days that dead letters are kept, 1 to 3650",
+			env: "DLQ_RETENTION_DAYS", file: webhooksFile, key: "retention.dlq_days",
 			set: func(c *Config, s string) (err error) { c.Retention.DeadLetters, err = days(s); return err },
 		},
 		{
-			env: "POSTHORN_AUTH", file: webhooksFile, key: "security.auth", help: "keys: callers need an API key; off: nobody is asked, as in local unless set",
+			env: "POSTHORN_AUTH", file: webhooksFile, key: "security.auth",
 			set: func(c *Config, s string) (err error) { c.Security.Auth, err = auth(s); return err },
 		},
 		{
-			env: "POSTHORN_ALLOW_HTTP", file: webhooksFile, key: "security.allow_http", help: "true lets endpoints be plain http",
+			env: "POSTHORN_ALLOW_HTTP", file: webhooksFile, key: "security.allow_http",
 			set: func(c *Config, s string) (err error) { c.Security.AllowHTTP, err = boolean(s); return err },
 		},
 		{
-			env: "POSTHORN_ALLOW_PRIVATE", file: webhooksFile, key: "security.allow_private", help: "true lets endpoints be at private and loopback addresses",
+			env: "POSTHORN_ALLOW_PRIVATE", file: webhooksFile, key: "security.allow_private",
 			set: func(c *Config, s string) (err error) { c.Security.AllowPrivate, err = boolean(s); return err },
 		},
 		{
-			env: "POSTHORN_ALLOW_PORTS", file: webhooksFile, key: "security.allow_ports", list: true, help: "ports of endpoints beside 443 and 8443, comma-separated",
+			env: "POSTHORN_ALLOW_PORTS", file: webhooksFile, key: "security.allow_ports", list: true,
 			set: func(c *Config, s string) (err error) { c.Security.AllowPorts, err = ports(s); return err },
 		},
 		{
-			env: varKMSKey, file: webhooksFile, key: kmsKey, help: "id or ARN of the KMS key that seals secrets, or an alias",
+			env: varKMSKey, file: webhooksFile, key: kmsKey,
 			set: func(c *Config, s string) (err error) { c.Seal.KMSKey, err = kmsKeyID(s); return err },
 		},
 		{
 			// In no file: it is a secret itself.
-			env: varSealKey, help: "key that seals secrets where there is no KMS: 32 random bytes, base64",
+			env: varSealKey,
 			set: func(c *Config, s string) (err error) { c.Seal.Key, err = seal.ParseKey(s); return err },
 		},
 		{
-			file: webhooksFile, key: "breaker.window", help: "in which attempts are counted, 1s to 1h",
+			file: webhooksFile, key: "breaker.window",
 			set: func(c *Config, s string) (err error) {
 				c.Breaker.Window, err = duration(s, time.Second, time.Hour)
 				return err
 			},
 		},
 		{
-			file: webhooksFile, key: "breaker.min_attempts", help: "in a window, below which the breaker does not open, 1 to 1000000",
+			file: webhooksFile, key: "breaker.min_attempts",
 			set: func(c *Config, s string) (err error) { c.Breaker.MinAttempts, err = whole(s, 1, 1_000_000); return err },
 		},
 		{
-			file: webhooksFile, key: "breaker.failure_ratio", help: "of a window's attempts, from which on it opens, 0.01 to 1",
+			file: webhooksFile, key: "breaker.failure_ratio",
 			set: func(c *Config, s string) (err error) { c.Breaker.FailureRatio, err = number(s, 0.01, 1); return err },
 		},
 		{
-			file: webhooksFile, key: "breaker.open_for", help: "the first time; twice as long each time after, 1s to 15m",
+			file: webhooksFile, key: "breaker.open_for",
 			set: func(c *Config, s string) (err error) {
 				c.Breaker.OpenFor, err = duration(s, time.Second, longestOpen)
 				return err
 			},
 		},
 		{
-			file: webhooksFile, key: "breaker.max_open_for", help: "at most, 1s to 15m",
+			file: webhooksFile, key: "breaker.max_open_for",
 			set: func(c *Config, s string) (err error) {
 				c.Breaker.MaxOpenFor, err = duration(s, time.Second, longestOpen)
 				return err
 			},
 		},
 		{
-			file: webhooksFile, key: "breaker.disable_after", help: "of nothing but failures an endpoint is disabled, 1h to 8760h",
+			file: webhooksFile, key: "breaker.disable_after",
 			set: func(c *Config, s string) (err error) {
 				c.Breaker.DisableAfter, err = duration(s, time.Hour, 8760*time.Hour)
 				return err
 			},
 		},
 		{
-			env: "POSTHORN_EGRESS_PER_SECOND", file: webhooksFile, key: "limits.egress_per_second", help: "posts a second of everybody together, 0 to 100000; 0 for no limit",
+			env: "POSTHORN_EGRESS_PER_SECOND", file: webhooksFile, key: "limits.egress_per_second",
 			set: func(c *Config, s string) (err error) { c.Limits.Egress, err = number(s, 0, 100_000); return err },
 		},
 		{
-			env: "POSTHORN_INGRESS_PER_SECOND", file: webhooksFile, key: "limits.ingress_per_second", help: "requests a second that local takes, 0 to 100000; 0 for no limit",
+			env: "POSTHORN_INGRESS_PER_SECOND", file: webhooksFile, key: "limits.ingress_per_second",
 			set: func(c *Config, s string) (err error) { c.Limits.Ingress, err = number(s, 0, 100_000); return err },
 		},
 		{
-			file: webhooksFile, key: "notices.dlq_growth", help: "new dead letters within an hour from which on subscribers are told, 0 to 1000000; 0 for never",
+			file: webhooksFile, key: "notices.dlq_growth",
 			set: func(c *Config, s string) (err error) {
 				c.Notices.DeadLetterGrowth, err = whole(s, 0, 1_000_000)
 				return err
 			},
 		},
 		{
-			env: "POSTHORN_SWEEP_INTERVAL", file: webhooksFile, key: "sweep.interval", help: "seconds between sweeps of the dead-letter queue outside an account, 1 to 3600",
+			env: "POSTHORN_SWEEP_INTERVAL", file: webhooksFile, key: "sweep.interval",
 			set: func(c *Config, s string) (err error) { c.SweepInterval, err = seconds(s, 1, 3600); return err },
 		},
 	}
 	all = append(all, setting{
-		env: "POSTHORN_TEST_WEBHOOK", help: "true lets serve have POST /test/webhook, which local always has",
+		env: "POSTHORN_TEST_WEBHOOK",
 		set: func(c *Config, s string) (err error) { c.TestReceiver, err = boolean(s); return err },
 	}, setting{
-		env: "POSTHORN_DRAIN_TIMEOUT", help: "seconds that serve lets requests and posts under way finish when it is told to stop, 0.1 to 3600; 30 unless set",
+		env: "POSTHORN_DRAIN_TIMEOUT",
 		set: func(c *Config, s string) (err error) { c.Drain, err = seconds(s, 0.1, 3600); return err },
 	})
 	for _, f := range policyFields() {
 		all = append(all, setting{
-			env: "RETRY_" + strings.ToUpper(f.name), file: retryFile, key: "default_retry_policy." + f.name, help: f.help + "; of the default policy",
+			env: "RETRY_" + strings.ToUpper(f.name), file: retryFile, key: "default_retry_policy." + f.name,
 			set: func(c *Config, s string) error { return f.set(&c.Retry.Default, s) },
 		})
 	}
@@ -227,30 +226,30 @@ func settings() []setting {
 
 // policyField is one value of a retry policy.
 type policyField struct {
-	name, help string
-	set        func(p *retry.Policy, text string) error
+	name string
+	set  func(p *retry.Policy, text string) error
 }
 
 func policyFields() []policyField {
 	const longest = 24 * 60 * 60 // seconds
 	return []policyField{
-		{"initial_delay", "seconds before the second attempt, 0.001 to 86400", func(p *retry.Policy, s string) (err error) {
+		{"initial_delay", func(p *retry.Policy, s string) (err error) {
 			p.InitialDelay, err = seconds(s, 0.001, longest)
 			return err
 		}},
-		{"max_delay", "longest delay in seconds, 0.001 to 86400", func(p *retry.Policy, s string) (err error) {
+		{"max_delay", func(p *retry.Policy, s string) (err error) {
 			p.MaxDelay, err = seconds(s, 0.001, longest)
 			return err
 		}},
-		{"multiplier", "growth of the delay from one attempt to the next, 1 to 100", func(p *retry.Policy, s string) (err error) {
+		{"multiplier", func(p *retry.Policy, s string) (err error) {
 			p.Multiplier, err = number(s, 1, 100)
 			return err
 		}},
-		{"max_attempts", "attempts in total, 1 to 100", func(p *retry.Policy, s string) (err error) {
+		{"max_attempts", func(p *retry.Policy, s string) (err error) {
 			p.MaxAttempts, err = whole(s, 1, 100)
 			return err
 		}},
-		{"jitter", "share by which a delay varies, 0 to 1", func(p *retry.Policy, s string) (err error) {
+		{"jitter", func(p *retry.Policy, s string) (err error) {
 			p.Jitter, err = number(s, 0, 1)
 			return err
 		}},
@@ -262,20 +261,19 @@ type Variable struct {
 	Name string
 	// Key is where the same can be set in a file, such as
 	// "webhooks.yaml: security.allow_http"; empty: nowhere.
-	Key  string
-	Help string
+	Key string
 	// Required says that a program in Function mode does not start without it.
 	Required bool
 }
 
 // Variables lists every variable that is read.
 func Variables() []Variable {
-	vars := []Variable{{Name: varConfigDir, Help: "folder that holds retry.yaml, webhooks.yaml and queue.yaml, or some of them"}}
+	vars := []Variable{{Name: varConfigDir}}
 	for _, s := range settings() {
 		if s.env == "" {
 			continue
 		}
-		v := Variable{Name: s.env, Help: s.help, Required: s.env == varTable || s.env == varQueue || s.env == varDLQ}
+		v := Variable{Name: s.env, Required: s.env == varTable || s.env == varQueue || s.env == varDLQ}
 		if s.file != "" {
 			v.Key = s.file + ": " + s.key
 		}

@@ -1,6 +1,7 @@
 package docstest
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -54,6 +55,60 @@ func settings(t *testing.T) []documented {
 		}
 	}
 	return all
+}
+
+var write = flag.Bool("write", false, "write the tables of docs/configuration.md")
+
+// settingsTable is the table of a file's settings, or of those that only a variable sets.
+func settingsTable(file string) string {
+	var b strings.Builder
+	if file == "" {
+		b.WriteString("| variable | default | meaning |\n|---|---|---|\n")
+	} else {
+		b.WriteString("| key | variable | default | meaning |\n|---|---|---|---|\n")
+	}
+	for _, r := range config.Reference() {
+		if r.File != file {
+			continue
+		}
+		cells := []string{coded(r.Key), coded(r.Variable), r.Default, r.Meaning}
+		if file == "" {
+			cells = cells[1:]
+		}
+		for _, cell := range cells {
+			b.WriteString(strings.TrimSuffix("| "+cell, " ") + " ")
+		}
+		b.WriteString("|\n")
+	}
+	return b.String()
+}
+
+func coded(s string) string {
+	if s == "" {
+		return ""
+	}
+	return "`" + s + "`"
+}
+
+// The tables are made of what stands in the code: `make docs` writes them.
+func TestTheTablesOfConfigurationAreMadeOfTheCode(t *testing.T) {
+	t.Parallel()
+	doc := read(t, configuration)
+	want := doc
+	for heading, file := range map[string]string{
+		"Variables without a key": "", "`config/webhooks.yaml`": "webhooks.yaml", "`config/queue.yaml`": "queue.yaml", "`config/retry.yaml`": "retry.yaml",
+	} {
+		before, rest, ok := strings.Cut(want, "\n## "+heading+"\n\n")
+		require.True(t, ok, heading)
+		_, after, ok := strings.Cut(rest, "\n\n") // the table is one paragraph
+		require.True(t, ok, heading)
+		want = before + "\n## " + heading + "\n\n" + settingsTable(file) + "\n" + after
+	}
+	if *write {
+		require.NoError(t, os.WriteFile(filepath.Join(root, configuration), []byte(want), 0o600))
+		return
+	}
+	require.Equal(t, want, doc, "run make docs")
 }
 
 func TestEveryVariableIsDocumentedAndNoOther(t *testing.T) {
