@@ -140,6 +140,10 @@ func (c runCommand) options() load.Options {
 // hundred events each, and do not make it wait for a queue of its own.
 const batchConnections = 4
 
+// batchEvents are half of what waits in a local Posthorn at most: it accepts
+// batches faster than it delivers, and refuses what is over that.
+const batchEvents = 50_000
+
 type suiteCommand struct {
 	target
 	Duration time.Duration
@@ -159,6 +163,7 @@ func (c suiteCommand) options() []load.Options {
 	}
 	batches := c.target.options()
 	batches.Batch, batches.Connections, batches.Duration = load.MaxBatch, batchConnections, c.Duration
+	batches.Events = batchEvents
 	return append(all, batches)
 }
 
