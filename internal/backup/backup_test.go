@@ -96,6 +96,14 @@ func (f *fake) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, `{"data":[%s]}`, strings.Join(data, ","))
 }
 
+// forget ends what happens at an answer, and what was asked. An answer that nobody
+// waits for any more is through by then.
+func (f *fake) forget() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.onAnswer, f.asked = nil, nil
+}
+
 func start(t *testing.T, f *fake) *client.Client {
 	f.events = map[string]string{}
 	server := httptest.NewServer(f)
@@ -158,7 +166,7 @@ func TestAnInterruptedExportGoesOnWhereItStopped(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, partial.Close())
 
-			f.onAnswer, f.asked = nil, nil
+			f.forget()
 			n, err := (&Export{API: api, Filter: url.Values{"since": {"6h"}}, Asked: url.Values{"since": {"now"}}, Told: func(int) {}}).ToFile(t.Context(), path)
 			require.NoError(t, err)
 			require.Equal(t, 350, n)
