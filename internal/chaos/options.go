@@ -65,14 +65,12 @@ func Full() Options {
 	}
 }
 
-// Middle is a run of two minutes. What has met five troubles of our own in a row
-// waits for up to seven and a half minutes more (package deliver), which is why a
-// run may take so much longer before it counts as one that does not come to rest.
+// Middle is a run of two minutes.
 func Middle() Options {
 	o := Full()
 	o.Events, o.Endpoints, o.Producers, o.Environments = 2000, 20, 12, 10
 	o.Faults.OutageEvery, o.Faults.Freeze = 10*time.Second, 10*time.Second
-	o.Longest = 10 * time.Minute
+	o.Longest = 5 * time.Minute
 	return o
 }
 
