@@ -89,7 +89,7 @@ func (c *listenHere) until(ctx context.Context, api *client.Client, out io.Write
 	}
 	var e struct{ ID, Secret string }
 	body["url"] = at
-	if err := api.Call(ctx, http.MethodPost, "/api/v1/webhooks", nil, body, &e); err != nil {
+	if err := c.register(ctx, api, body, &e); err != nil {
 		return errors.Join(err, l.Close())
 	}
 	defer func() {
@@ -123,6 +123,21 @@ func (c *listenHere) until(ctx context.Context, api *client.Client, out io.Write
 		err = errors.Join(err, e)
 	}
 	return err
+}
+
+// register makes the endpoint. When ctx ends, the answer is still waited for, for as
+// long as cleaning up may take: it names what there is to remove.
+func (c *listenHere) register(ctx context.Context, api *client.Client, body, into any) error {
+	answered, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-answered.Done():
+		case <-time.After(cleanUp):
+			cancel()
+		}
+	})()
+	return api.Call(answered, http.MethodPost, "/api/v1/webhooks", nil, body, into)
 }
 
 // showing takes deliveries and prints them.

@@ -377,6 +377,28 @@ func TestListenTellsTheSecretThatItMade(t *testing.T) {
 	}
 }
 
+// The endpoint is there before the answer that names it.
+func TestListenRemovesItsEndpointAlsoWhenItIsInterruptedWhileItIsMade(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	var removed []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			removed = append(removed, r.URL.Path)
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		interrupt()
+		<-ctx.Done()
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, `{"id":"ep_x","secret":"whsec_x"}`)
+	}))
+	c := &listenHere{Addr: "127.0.0.1:0", remote: remote{URL: server.URL}}
+	require.NoError(t, c.Validate())
+	require.NoError(t, c.until(ctx, &client.Client{URL: server.URL, HTTP: server.Client()}, io.Discard))
+	server.Close()
+	require.Equal(t, []string{"/api/v1/webhooks/ep_x"}, removed)
+}
+
 func TestListenShowsWhatComesAndLeavesNothingBehind(t *testing.T) {
 	url := localURL(t)
 	forwarded := make(chan http.Header, 10)
