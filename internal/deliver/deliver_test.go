@@ -211,17 +211,30 @@ func TestARecordedFailureForgetsEarlierReturns(t *testing.T) {
 }
 
 func TestDeferralsOfALongOutageGrowApart(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, ok200)
-		m := w.message()
-		for hop, delay := range []time.Duration{10, 20, 40, 80, 160, 300, 300} {
-			w.fault("read", hop, fails)
-			require.False(t, w.deliver(m, "m", 1))
-			require.Equal(t, delay*time.Second, w.copies[hop].Delay)
-			m = w.copies[hop].Message
-			time.Sleep(delay * time.Second) // of the bubble's clock
-		}
-	})
+	for name, c := range map[string]struct {
+		maxDelay time.Duration // of the default retry policy
+		want     []time.Duration
+	}{
+		"up to five minutes":             {300 * time.Second, []time.Duration{10, 20, 40, 80, 160, 300, 300}},
+		"no further with a longer delay": {time.Hour, []time.Duration{10, 20, 40, 80, 160, 300, 300}},
+		"up to the policy's delay":       {30 * time.Second, []time.Duration{10, 20, 30, 30}},
+		"never less than ten seconds":    {time.Second, []time.Duration{10, 10, 10}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, ok200)
+				w.d.Policies.Default.MaxDelay = c.maxDelay
+				m := w.message()
+				for hop, delay := range c.want {
+					w.fault("read", hop, fails)
+					require.False(t, w.deliver(m, "m", 1))
+					require.Equal(t, delay*time.Second, w.copies[hop].Delay)
+					m = w.copies[hop].Message
+					time.Sleep(delay * time.Second) // of the bubble's clock
+				}
+			})
+		})
+	}
 }
 
 func TestAnUndecodableMessageGoesToTheDeadLetterQueue(t *testing.T) {

@@ -16,7 +16,9 @@ const (
 	// maxDelay is the longest DelaySeconds (SendMessage, SQS API reference).
 	maxDelay = 900 * time.Second
 	// deferTime is about how long a delivery waits when our own stores fail;
-	// twice as long each further time in a row, up to maxDeferTime.
+	// twice as long each further time in a row, up to maxDeferTime, or to the
+	// default retry policy's MaxDelay where that is shorter: who wants to know of
+	// an endpoint's recovery sooner wants to know of ours.
 	deferTime    = 10 * time.Second
 	maxDeferTime = 5 * time.Minute
 )
@@ -107,7 +109,8 @@ func (b *batch) putOff(ctx context.Context, j *job, until time.Time) (done bool)
 // deferral puts the delivery off because of a trouble of ours, by copy so that
 // neither an attempt nor a receive is used up.
 func (d *Deliverer) deferral(ctx context.Context, j *job) (done bool) {
-	wait := min(deferTime<<min(j.message.Deferrals, 10), maxDeferTime)
+	longest := max(deferTime, min(maxDeferTime, d.Policies.Default.MaxDelay))
+	wait := min(deferTime<<min(j.message.Deferrals, 10), longest)
 	at := d.Now().Add(ceilSeconds(wait/2 + time.Duration(d.Rand()*float64(wait))))
 	next := j.next(at)
 	next.Deferrals = j.message.Deferrals + 1
