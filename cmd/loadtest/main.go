@@ -66,7 +66,7 @@ func (t *target) flags(f *pflag.FlagSet) {
 		url = "http://127.0.0.1:8000"
 	}
 	f.StringVar(&t.URL, "url", url, "Base `URL` of the Posthorn. Variable: POSTHORN_URL.")
-	f.StringVar(&t.Key, "key", "", "API `KEY`, where one is asked for: registering endpoints takes an admin's. Variable: POSTHORN_API_KEY.")
+	f.StringVar(&t.Key, "key", "", "API `KEY`, where one is asked for: registering endpoints takes an admin's. Variable: POSTHORN_KEY.")
 	f.IntSliceVar(&t.PID, "pid", nil, "`PID`s of the server's processes, whose memory and CPU time are added up. Left out: the process that listens at a loopback --url.")
 	f.StringVar(&t.Listen, "listen", "127.0.0.1:0", "Address of the receiver, `HOST:PORT`; port 0 is any free one.")
 	f.StringVar(&t.ReceiverURL, "receiver-url", "", "`URL` at which the server reaches the receiver, when that is not --listen: the public side of a tunnel, for one.")
@@ -81,7 +81,7 @@ func (t *target) flags(f *pflag.FlagSet) {
 // key is the API key: not a flag's default, which --help would print.
 func (t *target) key() string {
 	if t.Key == "" {
-		return os.Getenv("POSTHORN_API_KEY")
+		return os.Getenv("POSTHORN_KEY")
 	}
 	return t.Key
 }

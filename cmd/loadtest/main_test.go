@@ -193,3 +193,14 @@ func TestProgressLine(t *testing.T) {
 	require.Less(t, (&progressLine{rewrite: true}).every(), time.Second)
 	require.False(t, isTerminal(&log))
 }
+
+// It is the variable of `posthorn`, and --help does not print what is in it.
+func TestTheKeyComesFromAFlagOrTheVariableOfPosthorn(t *testing.T) {
+	t.Setenv("POSTHORN_KEY", "ph_of_the_variable")
+	require.Equal(t, "ph_of_the_variable", target{}.options().Key)
+	require.Equal(t, "ph_of_the_flag", target{Key: "ph_of_the_flag"}.options().Key)
+	code, out, errOut := command(t, "run", "--help")
+	require.Zero(t, code, errOut)
+	require.Contains(t, out, "POSTHORN_KEY")
+	require.NotContains(t, out, "ph_of_the_variable")
+}
