@@ -198,7 +198,7 @@ var answerForm = regexp.MustCompile("^([0-9]{3})(?: `([a-z_]+)`)?")
 // Whatever a producer sends, the program answers as docs/api.md says.
 func TestLargeAndOddInputIsAnsweredAsDocumented(t *testing.T) {
 	t.Parallel()
-	c := &caller{t, "http://localhost:" + startLocal(t), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, Timeout: patience}}
+	c := &caller{t, "http://localhost:" + startLocal(t).port(), &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}, Timeout: patience}}
 	t.Cleanup(c.client.CloseIdleConnections)
 	c.register(many)
 	inputs := oddInput()

@@ -37,10 +37,7 @@ var listens = map[string]struct {
 }{
 	"go": {"receiver.go", func(t *testing.T, file string) []string {
 		built := filepath.Join(filepath.Dir(file), "receiver")
-		build := exec.Command("go", "build", "-o", built, file)
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		out, err := build.CombinedOutput()
-		require.NoError(t, err, "%s", out)
+		require.NoError(t, build(built, file))
 		return []string{built}
 	}},
 	"python": {"receiver.py", func(_ *testing.T, file string) []string { return []string{"python3", file} }},
@@ -160,7 +157,7 @@ func TestTheReceiversWorkAsPrinted(t *testing.T) {
 	}
 	require.Len(t, printed, len(listens))
 
-	base := "http://127.0.0.1:" + startLocal(t)
+	base := "http://127.0.0.1:" + startLocal(t).port()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	for language := range strings.SplitSeq(*receivers, ",") {
 		t.Run(language, func(t *testing.T) {

@@ -7,72 +7,22 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"posthorn/internal/sign"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // What the documents print for the program and for an endpoint that fails.
 const (
 	printedAPI      = "http://localhost:8000"
 	printedReceiver = "http://localhost:9000"
 )
-
-// patience is how long a test waits for what must come.
-const patience = 60 * time.Second
-
-// program builds posthorn and returns its path.
-func program(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "posthorn")
-	build := exec.Command("go", "build", "-o", path, "posthorn/cmd/posthorn")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	out, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", out)
-	return path
-}
-
-var bannerURL = regexp.MustCompile(`(?m)^ +API +(http://\S+)$`)
-
-// startLocal starts `posthorn local` on empty data and free ports, and returns
-// the port of its API.
-func startLocal(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	banner, err := os.Create(filepath.Join(dir, "banner"))
-	require.NoError(t, err)
-	defer banner.Close()
-	cmd := exec.Command(program(t), "local", "--port", "0", "--aws-port", "0", "--data", filepath.Join(dir, "data"))
-	cmd.Dir = dir // no files of configuration: the defaults
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "RETRY_INITIAL_DELAY=0.01", "RETRY_MAX_DELAY=0.01", "POSTHORN_SWEEP_INTERVAL=1", "LOG_LEVEL=error"}
-	cmd.Stdout, cmd.Stderr = io.Discard, banner
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-		require.NoError(t, cmd.Wait())
-	})
-	var text []byte
-	require.Eventually(t, func() bool {
-		text, err = os.ReadFile(banner.Name())
-		return err == nil && bannerURL.Match(text)
-	}, patience, 10*time.Millisecond, "no banner: %s", &text)
-	url := string(bannerURL.FindSubmatch(text)[1])
-	return url[strings.LastIndexByte(url, ':')+1:]
-}
 
 // received is a request as an endpoint got it.
 type received struct {
@@ -115,6 +65,7 @@ func (f *failing) first(t *testing.T) received {
 // session makes the calls of a document, one after the other.
 type session struct {
 	t      *testing.T
+	on     *local
 	client *http.Client
 	toReal *strings.Replacer // from the printed addresses
 	toDocs *strings.Replacer // and back
@@ -122,11 +73,12 @@ type session struct {
 }
 
 func newSession(t *testing.T, receiver string) *session {
-	api := "http://localhost:" + startLocal(t)
+	on := startLocal(t)
+	api := "http://localhost:" + on.port()
 	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
 	t.Cleanup(client.CloseIdleConnections)
 	return &session{
-		t: t, client: client, ids: bindings{},
+		t: t, on: on, client: client, ids: bindings{},
 		toReal: strings.NewReplacer(printedAPI, api, printedReceiver, receiver),
 		toDocs: strings.NewReplacer(api, printedAPI, receiver, printedReceiver),
 	}
@@ -192,21 +144,6 @@ func (s *session) do(req *http.Request) (status int, body string, err error) {
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(resp.Body)
 	return resp.StatusCode, string(raw), err
-}
-
-// The first event, as somebody who has just cloned the repository sends it.
-func TestTheQuickStartWorksAsPrinted(t *testing.T) {
-	t.Parallel()
-	d := parse(t, "README.md")
-	all := calls(t, d)
-	require.Len(t, all, 4)
-	for i, wanted := range []string{"/api/v1/webhooks", "/api/v1/events", "/api/v1/deliveries/dlv_", "/api/v1/stats"} {
-		require.Contains(t, all[i].command, printedAPI+wanted)
-	}
-	s := newSession(t, "http://localhost:1")
-	for _, c := range all {
-		s.walk(c)
-	}
 }
 
 func TestTheSessionOfTheAPIWorksAsPrinted(t *testing.T) {
