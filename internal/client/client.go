@@ -45,13 +45,27 @@ func (p *Problem) Error() string {
 // ErrNotPosthorn: what answers at the URL is something else.
 var ErrNotPosthorn = errors.New("what answers there is not Posthorn")
 
+// Elsewhere is an answer that sends to another address. It is not followed: the key
+// is for the one that was named, and a POST would become a GET on the way.
+type Elsewhere struct {
+	From, To string // To is a scheme and a host; empty: the answer does not say
+}
+
+func (e *Elsewhere) Error() string {
+	if e.To == "" {
+		return e.From + " sends to another address"
+	}
+	return fmt.Sprintf("%s sends to %s: name that address, if it is Posthorn's", e.From, e.To)
+}
+
 // maxAnswer bounds what is read of an answer, in bytes. Posthorn's own stay under
 // 6 MB, which is as much as Lambda returns.
 const maxAnswer = 8 << 20
 
 // Call makes a request, with body as JSON unless it is nil, and decodes the
-// answer into out unless that is nil. An answer of 400 and more is a *Problem. A
-// json.RawMessage in the body is sent as it is, but for white space.
+// answer into out unless that is nil. An answer of 400 and more is a *Problem, one
+// of 300 to 399 an *Elsewhere. A json.RawMessage in the body is sent as it is, but
+// for white space.
 func (c *Client) Call(ctx context.Context, method, path string, query url.Values, body, out any) error {
 	_, err := c.CallWithHeader(ctx, method, path, query, body, out)
 	return err
@@ -83,7 +97,9 @@ func (c *Client) CallWithHeader(ctx context.Context, method, path string, query 
 	if c.Key != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Key)
 	}
-	resp, err := c.HTTP.Do(req)
+	direct := *c.HTTP
+	direct.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	resp, err := direct.Do(req)
 	if err != nil {
 		if failed := (*url.Error)(nil); errors.As(err, &failed) {
 			err = failed.Err // without the URL, which may hold more than one wants to see
@@ -96,6 +112,9 @@ func (c *Client) CallWithHeader(ctx context.Context, method, path string, query 
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the answer of %s: %w", c.URL, err)
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices && resp.StatusCode < http.StatusBadRequest {
+		return nil, &Elsewhere{From: c.URL, To: sentTo(resp)}
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
 		p := &Problem{}
@@ -116,6 +135,15 @@ func (c *Client) CallWithHeader(ctx context.Context, method, path string, query 
 		return nil, fmt.Errorf("%s: %w", c.URL, ErrNotPosthorn)
 	}
 	return resp.Header, nil
+}
+
+// sentTo is where an answer sends, without what is behind the host.
+func sentTo(resp *http.Response) string {
+	to, err := resp.Location()
+	if err != nil {
+		return ""
+	}
+	return to.Scheme + "://" + to.Host
 }
 
 // notPosthorns says whether somebody else answered so: Posthorn, and the gateway
