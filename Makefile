@@ -122,12 +122,17 @@ docs: ## Write the tables of docs/configuration.md out of the code
 test: ## Run the unit, integration and end-to-end tests
 	$(GO) test -parallel $(PARALLEL) -timeout 5m ./...
 
-# In these nothing runs at the same time as anything else.
-ALONE := posthorn/internal/simulate posthorn/cmd/simulate posthorn/internal/archtest posthorn/internal/templatetest
+# Not under the race detector: in the first four nothing runs at the same time as
+# anything else, and what the others run at once, e2e does as well. A race shows in
+# what runs at once, not in many cases, so lifetest has ten of its property.
+NOT_RACED := posthorn/internal/simulate posthorn/cmd/simulate posthorn/internal/archtest posthorn/internal/templatetest \
+	posthorn/internal/docstest posthorn/internal/conformance posthorn/internal/startup posthorn/cmd/startup
+RACED = $(filter-out $(NOT_RACED) posthorn/internal/lifetest,$(shell $(GO) list ./...))
 
 .PHONY: race
-race: ## Run the same tests with the race detector, but for packages in which nothing runs at once
-	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout 10m $(filter-out $(ALONE),$(shell $(GO) list ./...))
+race: ## Run the tests of what runs at once with the race detector
+	CGO_ENABLED=1 $(GO) test -race -parallel $(PARALLEL) -timeout 10m $(RACED)
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./internal/lifetest -rapid.checks=10
 
 .PHONY: slow
 slow: ## Run the longer form of tests that make test has short: a minute of replicas that are killed
@@ -165,12 +170,16 @@ properties: ## Run the property tests with CHECKS (1000) cases each; make test h
 		$(GO) test -count 1 -run "^($$tests)\$$" ./$$dir -rapid.checks=$(CHECKS) || exit 1; \
 	done
 
+# A package is built once for all its targets, which `go test -fuzz` does not do: it
+# takes one target at a time, and links anew for each.
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (10s)
-	@for file in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd functions internal verify); do \
-		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$file); do \
-			echo "== $$(dirname $$file) $$target"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x ./$$(dirname $$file) || exit 1; \
+	@for dir in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd functions internal verify | xargs -n 1 dirname | sort -u); do \
+		$(GO) test -c -fuzz . -o build/fuzz.test ./$$dir || exit 1; \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$dir/*_test.go); do \
+			echo "== $$dir $$target"; \
+			(cd $$dir && "$(CURDIR)/build/fuzz.test" -test.run '^$$' -test.fuzz "^$$target\$$" -test.fuzztime $(FUZZTIME) -test.fuzzminimizetime 10x \
+				-test.fuzzcachedir "$$($(GO) env GOCACHE)/fuzz/posthorn/$$dir") || exit 1; \
 		done; \
 	done
 

@@ -60,6 +60,7 @@ func TestWhatIsOverTheRateWaitsForItsSlot(t *testing.T) {
 		const rate, events = 2, 16
 		s.register(map[string]any{"secret": secret, "url": s.receiver.url("/limited"), "events": []string{"slow.*"}, "rate_limit": rate})
 		s.register(map[string]any{"secret": secret, "url": s.receiver.url("/free"), "events": []string{"quick.*"}})
+		began := time.Now() // the first post may come late on a busy machine, the last slot is not dealt sooner for it
 		limited := s.emitAtOnce("slow.now", events)
 		require.Len(t, limited, events)
 		_, quick := s.emit("quick.now", map[string]any{})
@@ -71,7 +72,7 @@ func TestWhatIsOverTheRateWaitsForItsSlot(t *testing.T) {
 		got := s.receiver.at(t, "/limited")
 		require.Len(t, got, events)
 		// One second's worth at once, and the rest at its rate.
-		require.GreaterOrEqual(t, got[events-1].at.Sub(got[0].at), (events-rate)*time.Second/rate-100*time.Millisecond)
+		require.GreaterOrEqual(t, got[events-1].at.Sub(began), (events-rate)*time.Second/rate-100*time.Millisecond)
 	})
 }
 
@@ -87,12 +88,13 @@ func TestTheEgressLimitIsForAllEndpointsTogether(t *testing.T) {
 		for range 3 {
 			s.register(map[string]any{"secret": secret})
 		}
+		began := time.Now()
 		for _, d := range s.emitAtOnce("order.created", 10) {
 			require.InDelta(t, 1, s.until(d, "delivered")["attempts"], 0)
 		}
 		got := s.receiver.received(t)
 		require.Len(t, got, 30)
-		require.GreaterOrEqual(t, got[29].at.Sub(got[0].at), 1900*time.Millisecond)
+		require.GreaterOrEqual(t, got[29].at.Sub(began), 1900*time.Millisecond)
 	})
 }
 
