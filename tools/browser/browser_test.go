@@ -65,6 +65,7 @@ func open(t *testing.T, s *server, path string) *page {
 			}
 		}
 	}))
+	command(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true}) // as a window that is looked at
 	p.size(1280, 900)
 	p.light()
 	p.visit(path)
@@ -148,7 +149,7 @@ func (p *page) until(what, expression string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			text, _ := evaluate[string](p, "location.href + '\\n' + document.body.innerText")
+			text, _ := evaluate[string](p, "location.href + '\\nthe focus is at ' + document.activeElement?.outerHTML.slice(0, 200) + '\\n' + document.body.innerText")
 			p.picture("failed")
 			require.FailNow(p.t, "the page does not show it", "%s (%v), but\n%s", what, err, text)
 		}

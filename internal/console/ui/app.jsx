@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks'
 import { forgetEndpoints, get, post, remove, signedOut } from './api.js'
 import { forget } from './figures.js'
 import { Field, Form } from './forms.jsx'
-import { Do, Empty, Loading, Notices, Page, Session, Trouble, useTitle } from './parts.jsx'
+import { Do, Empty, Loading, Notices, Page, Session, Trouble, useFocusKept, useTitle } from './parts.jsx'
 import { Link, Route, go, useLocation } from './routing.jsx'
 import { DeadLetter, DeadLetters } from './pages/deadletters.jsx'
 import { Deliveries, Delivery } from './pages/deliveries.jsx'
@@ -56,6 +56,7 @@ function leave() {
 function App() {
   const [session, set] = useState()
   const [error, setError] = useState()
+  const [entered, setEntered] = useState(false) // by the form of this page, and not by a session that was there
   const enter = async () => {
     setError(undefined)
     try {
@@ -71,8 +72,8 @@ function App() {
   }, [])
   if (error) return <main class="alone"><Brand /><Trouble error={error} again={enter} /></main>
   if (session === undefined) return <Loading />
-  if (session === null) return <SignIn onDone={set} />
-  return <Session.Provider value={session}><Shell session={session} onLeave={async () => {
+  if (session === null) return <SignIn onDone={s => { setEntered(true); set(s) }} />
+  return <Session.Provider value={session}><Shell session={session} entered={entered} onLeave={async () => {
     await remove('/api/v1/session')
     leave()
     go('', { replace: true })
@@ -86,23 +87,25 @@ function Brand() {
 
 function SignIn({ onDone }) {
   useTitle('Sign in')
-  return <main class="alone">
+  const main = useRef()
+  useEffect(() => { main.current.querySelector('input').focus() }, []) // also after a session's end, when the browser does not
+  return <main class="alone" ref={main}>
     <Brand />
     <h1>Sign in</h1>
     <Form action="Sign in" fields={['key']} submit={async v => { onDone(await post('/api/v1/session', { key: v.key.trim() })) }}>
-      <Field name="key" label="API key" type="password" placeholder="ph_…" autofocus hint="It is sent once, and not kept in the browser. What you may do here is what the key may." />
+      <Field name="key" label="API key" type="password" placeholder="ph_…" hint="It is sent once, and not kept in the browser. What you may do here is what the key may." />
     </Form>
     <p class="quiet">A first key is made with <code>posthorn keys create <span class="flag">--role admin</span> <span class="flag">--local</span></code> where a <code>posthorn local</code> runs, and in an account with <code><span class="flag">--table NAME</span></code> in place of <code><span class="flag">--local</span></code>.</p>
   </main>
 }
 
-function Shell({ session, onLeave }) {
+function Shell({ session, entered, onLeave }) {
   const route = useLocation()
   const main = useRef()
   const path = route.parts.join('/')
-  const first = useRef(true)
+  const first = useRef(!entered)
+  useFocusKept(main)
   useEffect(() => {
-    document.querySelector('.side [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' })
     if (first.current) { first.current = false; return }
     scrollTo(0, 0)
     if (!main.current.contains(document.activeElement) || document.activeElement === document.body) main.current.querySelector('h1')?.focus()

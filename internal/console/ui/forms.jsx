@@ -8,11 +8,12 @@ const fieldOf = problem => problem?.field?.replace(/[.[].*$/, '') || ''
 
 // Form calls submit with its values by name. A problem that names one of its
 // fields shows beside that field, which gets the focus; any other above the
-// button.
+// button. A problem may also be given, by who asked the API without the form.
 export function Form({ submit, action, children, onCancel, cancel = 'Cancel', fields, prefix = '', danger, problem: given }) {
   const ref = useRef()
   const [busy, setBusy] = useState(false)
   const [problem, set] = useState(given)
+  useEffect(() => set(given), [given])
   const alive = useRef(true)
   useEffect(() => () => { alive.current = false }, [])
   let at = problem?.field?.startsWith(prefix) ? fieldOf({ field: problem.field.slice(prefix.length) }) : fieldOf(problem)
@@ -22,6 +23,7 @@ export function Form({ submit, action, children, onCancel, cancel = 'Cancel', fi
   }, [problem])
   const send = async e => {
     e.preventDefault()
+    if (busy) return
     setBusy(true)
     set(undefined)
     try {
@@ -38,7 +40,7 @@ export function Form({ submit, action, children, onCancel, cancel = 'Cancel', fi
     </Wrong.Provider>
     {problem && !at && <div class="trouble" role="alert" tabIndex={-1}><p>{problem.message}{problem.id && <> <span class="quiet">Request {problem.id}</span></>}</p></div>}
     <div class="actions">
-      <button type="submit" class={danger ? 'danger' : 'primary'} disabled={busy}>{action}</button>
+      <button type="submit" class={danger ? 'danger' : 'primary'} aria-disabled={busy || undefined}>{action}</button>
       {onCancel && <button type="button" onClick={onCancel}>{cancel}</button>}
     </div>
   </form>

@@ -1,5 +1,5 @@
 import { createContext } from 'preact'
-import { useCallback, useContext, useEffect, useRef, useState } from 'preact/hooks'
+import { useCallback, useContext, useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { endpoint, get, text as ask } from './api.js'
 import { Link } from './routing.jsx'
 import { pieces } from './raw.js'
@@ -204,11 +204,15 @@ export function Pager({ number, older, newer, newest }) {
 }
 
 // List is a list with everything around it: its trouble, its emptiness, its pages.
+// Who goes to another of its pages is at the list's beginning.
 export function List({ pages, columns, caption, empty, keyOf }) {
-  const { rows, loading, pager, reload } = pages
+  const { rows, loading, reload } = pages
+  const ref = useRef()
+  const pager = { ...pages.pager }
+  for (const way of ['older', 'newer', 'newest']) if (pager[way]) pager[way] = () => { pages.pager[way](); ref.current.focus() }
   // What is wrong with a filter stands at the filter.
   const error = pages.error?.status === 400 && pages.error.field in pages.params ? null : pages.error
-  return <section aria-busy={loading}>
+  return <section ref={ref} tabIndex={-1} aria-label={caption} aria-busy={loading}>
     <Trouble error={error} again={reload} />
     {!rows && loading && <Loading />}
     {rows && rows.length > 0 && <Table columns={columns} rows={rows} caption={caption} keyOf={keyOf} />}
@@ -223,11 +227,19 @@ export function Facts({ of }) {
 }
 
 // Dialog is a modal one: the browser keeps the focus inside, and Escape closes it.
+// The focus goes to its first field, or to the way out where it only asks, and
+// afterwards back to what opened it, in whichever way it is closed.
 export function Dialog({ title, onClose, children }) {
   const ref = useRef()
-  useEffect(() => { ref.current.showModal() }, [])
-  return <dialog ref={ref} aria-label={title} onClose={onClose} onCancel={onClose}>
-    <header><h2>{title}</h2><button type="button" class="plain" aria-label="Close" onClick={() => ref.current.close()}>✕</button></header>
+  const over = useRef(false)
+  useLayoutEffect(() => {
+    const dialog = ref.current
+    dialog.showModal()
+    dialog.querySelector('form :is(input, select, textarea), form button[type=button]')?.focus()
+    return () => { over.current = true; dialog.close() } // which gives the focus back
+  }, [])
+  return <dialog ref={ref} aria-label={title} onClose={() => { if (!over.current) onClose() }}>
+    <header><h2 tabIndex={-1}>{title}</h2><button type="button" class="plain" aria-label="Close" onClick={() => ref.current.close()}>✕</button></header>
     {children}
   </dialog>
 }
@@ -250,20 +262,44 @@ export function Notices() {
   return <div class="notices" role="status">{all.map(n => <div key={n.id}>{n.message}</div>)}</div>
 }
 
+// useFocusKept gives the focus a place when what had it is gone: a row that was
+// deleted, a button that was pressed for the last time. Left alone, the keyboard
+// would begin again at the top of the page. It goes to the title of the dialog
+// that is open, or of the page.
+export function useFocusKept(main) {
+  useEffect(() => {
+    let last
+    const had = e => { last = e.target }
+    const left = () => { last = undefined } // by who uses a mouse, and may have no focus
+    const keep = new MutationObserver(() => {
+      if (!last || last.isConnected && !last.disabled || document.activeElement !== document.body) return
+      last = undefined
+      const titles = main.current.querySelectorAll('h1, dialog[open] h2')
+      titles[titles.length - 1]?.focus({ preventScroll: true })
+    })
+    document.addEventListener('focusin', had)
+    document.addEventListener('pointerdown', left)
+    keep.observe(main.current, { subtree: true, childList: true, attributes: true, attributeFilter: ['disabled', 'open'] })
+    return () => { keep.disconnect(); document.removeEventListener('focusin', had); document.removeEventListener('pointerdown', left) }
+  }, [])
+}
+
 // Do is a button for something that calls the API: it cannot be pressed twice,
-// and says beside it what went wrong.
+// and says beside it what went wrong. While it is busy it keeps the focus, which a
+// disabled button loses.
 export function Do({ act, children, ...rest }) {
   const [busy, setBusy] = useState(false)
   const [error, setError] = useState()
   const alive = useRef(true)
   useEffect(() => () => { alive.current = false }, [])
   const press = async () => {
+    if (busy) return
     setBusy(true)
     setError(undefined)
     try { await act() } catch (e) { if (alive.current) setError(e) } finally { if (alive.current) setBusy(false) }
   }
   return <>
-    <button type="button" disabled={busy} onClick={press} {...rest}>{children}</button>
+    <button type="button" aria-disabled={busy || undefined} onClick={press} {...rest}>{children}</button>
     {error && <span class="wrong" role="alert">{error.message}</span>}
   </>
 }

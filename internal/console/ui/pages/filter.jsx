@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { query } from '../api.js'
 import { Form, toTime } from '../forms.jsx'
 import { go } from '../routing.jsx'
@@ -9,13 +9,26 @@ export function Filter({ path, params, fields, problem, children, action = 'Show
   const key = JSON.stringify(params)
   const [wrong, setWrong] = useState()
   const box = useRef()
+  // The form is made anew when the address says something else. Its focus stays at
+  // the field or the button where it was, and is at the first field when that is gone.
+  const had = useRef()
   const any = fields.some(f => params[f])
   useEffect(() => setWrong(problem?.status === 400 && fields.includes(problem.field) ? problem : undefined), [problem])
+  useLayoutEffect(() => {
+    const form = box.current.querySelector('form')
+    if (had.current !== undefined && document.activeElement === document.body) (form.elements[had.current] ?? form.elements[0]).focus()
+    had.current = undefined
+  }, [key])
+  const leave = to => {
+    had.current = [...box.current.querySelector('form').elements].indexOf(document.activeElement)
+    setWrong(undefined)
+    go(to)
+  }
   return <div class="filter" ref={box}>
-    <Form key={key + (wrong?.message || '')} action={action} problem={wrong} fields={fields} inline onCancel={any ? () => go(path) : undefined} cancel="Clear" submit={v => {
+    <Form key={key} action={action} problem={wrong} fields={fields} inline onCancel={any ? () => leave(path) : undefined} cancel="Clear" submit={v => {
       const q = {}
       for (const f of fields) q[f] = f === 'since' || f === 'until' ? toTime(v[f]) : v[f].trim()
-      go(path + query(q))
+      leave(path + query(q))
     }}>{children}</Form>
   </div>
 }

@@ -13,20 +13,23 @@ const lastKnown = all => all.findLast(x => x !== null) ?? null
 export function Overview() {
   const { role, tenant } = useSession()
   const figures = tenant === 'default'
+  const attention = role !== 'metrics' && <Attention />
   return <Page title="Overview">
-    {figures ? <Figures /> : <Empty><p>The figures of the whole are for keys of the tenant <code>default</code>: they count all tenants.</p></Empty>}
-    {role !== 'metrics' && <Attention />}
+    {figures ? <Figures>{attention}</Figures> : <Empty><p>The figures of the whole are for keys of the tenant <code>default</code>: they count all tenants.</p></Empty>}
+    {!figures && attention}
   </Page>
 }
 
-function Figures() {
+// Figures are the tiles and the charts. Between them stands what wants to be looked
+// at: who comes because something died need not look further.
+function Figures({ children }) {
   const [error, set] = useState()
   const [, again] = useState(0)
   const admin = useAdmin()
   useEffect(() => watch(e => { set(e); again(n => n + 1) }), [])
   const s = series()
   const now = s.latest
-  if (!now) return error ? <Trouble error={error} /> : <Loading />
+  if (!now) return <>{error ? <Trouble error={error} /> : <Loading />}{children}</>
   const attempts = now.attempts.succeeded + now.attempts.failed
   const waiting = now.queue.ready + now.queue.delayed + now.queue.in_flight
   const width = Math.max(60, (s.times.length - 1) * period / 1000)
@@ -43,6 +46,7 @@ function Figures() {
       <Tile name="Endpoints" value={count(now.endpoints.active)} note={[now.endpoints.paused && `${count(now.endpoints.paused)} paused`, now.endpoints.disabled && `${count(now.endpoints.disabled)} disabled`].filter(Boolean).join(', ') || 'all active'} to="/endpoints" />
     </ul>
     {now.endpoints.total === 0 && admin && <Empty><p>There is no endpoint yet. Events that match none are kept and delivered nowhere.</p><p><Link class="button primary" to="/endpoints/new">Make an endpoint</Link></p></Empty>}
+    {children}
     <div class="charts">
       <Chart {...chart} title="Rate" now={rate(last(s.delivered))} note="delivered" format={n => n < 10 && n % 1 ? n.toFixed(1) : n.toFixed(0)}
         series={[{ name: 'accepted', colour: 'accent', values: s.accepted, line: true }, { name: 'delivered', colour: 'good', values: s.delivered }]} />
@@ -76,7 +80,7 @@ function Attention() {
   const died = dead.data?.data || []
   if (!still.length && !running.length && !died.length) return null
   return <div class="columns">
-    {died.length > 0 && <section><h2>Died last</h2><ul class="rows">{died.map(d => <li key={d.id}>
+    {died.length > 0 && <section><header class="section"><h2>Died last</h2><Link to="/dead-letters">All dead letters</Link></header><ul class="rows">{died.map(d => <li key={d.id}>
       <Link to={'/dead-letters/' + d.id}><b>{d.event_type || 'unreadable message'}</b></Link> <span class="quiet">{d.failure_reason}</span> <Time at={d.created_at} />
     </li>)}</ul></section>}
     {still.length > 0 && <section><h2>Endpoints that are not active</h2><ul class="rows">{still.map(e => <li key={e.id}><Badge status={e.status} /> <EndpointName id={e.id} /> <span class="quiet">{e.status_reason}</span></li>)}</ul></section>}
