@@ -130,7 +130,6 @@ func (p *page) scheme(value string) {
 }
 
 func (p *page) light() { p.t.Helper(); p.scheme("light") }
-func (p *page) dark()  { p.t.Helper(); p.scheme("dark") }
 
 // evaluate runs an expression in the page and returns what it comes to.
 func evaluate[T any](p *page, expression string) (T, error) {
