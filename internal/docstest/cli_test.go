@@ -1,6 +1,7 @@
 package docstest
 
 import (
+	"flag"
 	"fmt"
 	"os/exec"
 	"path/filepath"
@@ -108,22 +109,74 @@ func ofAny(bin, group string, commands []string, flag string) bool {
 	return false
 }
 
-// make load hands ARGS to the load generator.
-func TestEveryRunOfTheLoadGeneratorIsRead(t *testing.T) {
+// argsForm is what a document says to give a target of make.
+var argsForm = regexp.MustCompile(`(?:make ([a-z-]+) )?ARGS=("[^"]*"|\S+)`)
+
+// `make run` and `make load` hand ARGS on.
+func TestWhatIsHandedOnByARGSIsRead(t *testing.T) {
 	t.Parallel()
-	bin := filepath.Join(t.TempDir(), "loadtest")
-	require.NoError(t, build(bin, "posthorn/cmd/loadtest"))
-	seen := 0
+	loadtest := filepath.Join(t.TempDir(), "loadtest")
+	require.NoError(t, build(loadtest, "posthorn/cmd/loadtest"))
+	takes := map[string]func(args ...string) error{
+		"run":  func(args ...string) error { return reads(program(t), append([]string{"local"}, args...)...) },
+		"load": func(args ...string) error { return reads(loadtest, args...) },
+	}
+	seen := map[string]int{}
+	hold := func(at, target, text string) {
+		for _, m := range argsForm.FindAllStringSubmatch(text, -1) {
+			if m[1] != "" {
+				target = m[1]
+			}
+			if read := takes[target]; read != nil {
+				seen[target]++
+				require.NoError(t, read(strings.Fields(strings.Trim(m[2], `"`))...), "%s: %s", at, text)
+			}
+		}
+	}
 	for _, name := range documents {
 		d := parse(t, name)
 		for _, s := range d.spans {
-			args, ok := strings.CutPrefix(s.text, "make load ARGS=")
-			if !ok {
-				continue
+			hold(d.at(s.line), "", s.text)
+		}
+		for _, tab := range d.tables { // where a row is a target's
+			for _, row := range tab.rows {
+				if target, ok := strings.CutPrefix(code(row[0]), "make "); ok {
+					hold(name, target, strings.Join(row[1:], " "))
+				}
 			}
-			seen++
-			require.NoError(t, reads(bin, strings.Fields(strings.Trim(args, `"`))...), "%s: %s", d.at(s.line), s.text)
 		}
 	}
-	require.Greater(t, seen, 3)
+	require.Greater(t, seen["run"], 1)
+	require.Greater(t, seen["load"], 6)
+}
+
+// samCLI is the SAM command line, which is not on every machine. `.ci/run` names it.
+var samCLI = flag.String("sam", "", "the `program` that has to read the sam commands of the documents; without it they are only taken apart")
+
+// What they deploy and delete takes an account.
+func TestTheSAMCommandLineReadsTheCommandsOfDocuments(t *testing.T) {
+	t.Parallel()
+	seen := map[string]bool{}
+	for _, name := range documents {
+		for _, c := range commandsOf(parse(t, name)) {
+			if c.program() != "sam" || seen[c.text] {
+				continue
+			}
+			seen[c.text] = true
+			args, err := words(c.text)
+			require.NoError(t, err, "%s: %s", c.at, c.text)
+			if *samCLI == "" {
+				continue
+			}
+			t.Run(c.text, func(t *testing.T) {
+				t.Parallel()
+				require.NoError(t, reads(*samCLI, args[1:]...), c.at)
+			})
+		}
+	}
+	require.Greater(t, len(seen), 5)
+	if *samCLI != "" {
+		require.ErrorContains(t, reads(*samCLI, "deploy", "--slowly"), "No such option")
+		require.ErrorContains(t, reads(*samCLI, "undeploy"), "No such command")
+	}
 }

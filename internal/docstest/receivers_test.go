@@ -30,18 +30,38 @@ import (
 var receivers = flag.String("receivers", "go", "languages of docs/receiving.md whose receivers are run, with commas between them")
 
 // listens is what runs a receiver of docs/receiving.md, by the language of its
-// block. The Go one is a program of this module.
+// block. The Go one is a module of its own.
 var listens = map[string]struct {
 	file string
 	run  func(t *testing.T, file string) []string
 }{
 	"go": {"receiver.go", func(t *testing.T, file string) []string {
-		built := filepath.Join(filepath.Dir(file), "receiver")
-		require.NoError(t, build(built, file))
-		return []string{built}
+		folder := filepath.Dir(file)
+		for _, args := range [][]string{{"mod", "init", "receiver"}, besideAClone(t), {"build", "-o", "receiver", "."}} {
+			cmd := exec.Command("go", args...)
+			cmd.Dir, cmd.Env = folder, append(os.Environ(), "CGO_ENABLED=0", "GOPROXY=off")
+			out, err := cmd.CombinedOutput()
+			require.NoError(t, err, "go %v: %s", args, out)
+		}
+		return []string{filepath.Join(folder, "receiver")}
 	}},
 	"python": {"receiver.py", func(_ *testing.T, file string) []string { return []string{"python3", file} }},
 	"js":     {"receiver.js", func(_ *testing.T, file string) []string { return []string{"node", file} }},
+}
+
+// besideAClone are the arguments of the go command that docs/receiving.md prints for
+// a module that stands beside a clone: this repository.
+func besideAClone(t *testing.T) []string {
+	t.Helper()
+	clone, err := filepath.Abs(root)
+	require.NoError(t, err)
+	for _, s := range parse(t, "docs/receiving.md").spans {
+		if args, ok := strings.CutPrefix(s.text, "go mod edit "); ok {
+			return append([]string{"mod", "edit"}, strings.Fields(strings.ReplaceAll(args, "PATH-OF-THE-CLONE", clone))...)
+		}
+	}
+	require.Fail(t, "docs/receiving.md does not say how to build beside a clone")
+	return nil
 }
 
 // receiver is a running receiver.
