@@ -206,18 +206,46 @@ func (p *operator) replay(ctx context.Context, upTo int) error {
 	return err
 }
 
-// running counts the jobs that are.
-func (p *operator) running(ctx context.Context) (int, error) {
-	jobs, err := list[struct {
-		Status string `json:"status"`
+// jobs counts those that run: those that look a last time whether anything is left,
+// and those that have something to do.
+func (p *operator) jobs(ctx context.Context) (looking, working int, err error) {
+	all, err := list[struct {
+		Status string  `json:"status"`
+		Done   int     `json:"done"`
+		Total  int     `json:"total"`
+		Error  *string `json:"error"`
 	}](ctx, p.client, "/api/v1/jobs")
-	n := 0
-	for _, j := range jobs {
-		if j.Status == "running" {
+	for _, j := range all {
+		switch {
+		case j.Status != "running":
+		case j.Done < j.Total || j.Error != nil:
+			working++
+		default:
+			looking++
+		}
+	}
+	return looking, working, err
+}
+
+// held counts the active endpoints that have anything held.
+func (p *operator) held(ctx context.Context) (n int, err error) {
+	all, err := p.endpoints(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, e := range all {
+		if e.Status != "active" {
+			continue
+		}
+		deliveries, err := list[struct{}](ctx, p.client, "/api/v1/deliveries?status=held&endpoint_id="+e.ID)
+		if err != nil {
+			return n, err
+		}
+		if len(deliveries) > 0 {
 			n++
 		}
 	}
-	return n, err
+	return n, nil
 }
 
 // outages puts one service after the other out for a while, until ctx ends.

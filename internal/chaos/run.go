@@ -347,9 +347,13 @@ func (r *run) left(ctx context.Context) (string, error) {
 	if ready+inFlight+deadReady+deadInFlight+deadDelayed > 0 {
 		return left, nil
 	}
-	running, err := r.operator.running(ctx)
-	if err != nil || delayed > running {
-		return fmt.Sprintf("%s; jobs running: %d", left, running), err
+	looking, working, err := r.operator.jobs(ctx)
+	if err != nil || working > 0 || delayed > looking {
+		return fmt.Sprintf("%s; jobs with something to do: %d, that look a last time: %d", left, working, looking), err
+	}
+	held, err := r.operator.held(ctx)
+	if err != nil || held > 0 {
+		return fmt.Sprintf("%s; active endpoints with something held: %d", left, held), err
 	}
 	return "", nil
 }
