@@ -6,15 +6,13 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"posthorn/internal/chaos"
+	"posthorn/internal/cmdline"
 	"posthorn/internal/permit"
 )
 
@@ -29,53 +27,39 @@ Exit codes: 0 the books balance; 1 they do not, or the run could not be made; 2 
 
 `
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends it at once
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { cmdline.Main(run) }
 
 func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	o := chaos.Full()
 	if len(args) > 0 && args[0] == "middle" {
 		o, args = chaos.Middle(), args[1:]
 	}
-	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
-	flags.SetOutput(errOut)
-	flags.Usage = func() {
-		if _, err := io.WriteString(errOut, usage); err == nil {
-			flags.PrintDefaults()
-		}
+	line := cmdline.New("chaos", usage, errOut)
+	line.Uint64Var(&o.Seed, "seed", rand.Uint64N(1_000_000), "what the choices follow from; another one each time when it is left out")
+	line.IntVar(&o.Events, "events", o.Events, "events to post")
+	line.IntVar(&o.Endpoints, "endpoints", o.Endpoints, "endpoints to post them to")
+	line.DurationVar(&o.Skew, "skew", o.Skew, "how far clocks of environments are off at most, either way")
+	line.DurationVar(&o.Longest, "longest", o.Longest, "longest time that the run may take")
+	template := line.String("template", "template.yaml", "SAM template whose policies the functions' AWS calls are held against; empty: none")
+	if code, over := line.Parse(args); over {
+		return code
 	}
-	flags.Uint64Var(&o.Seed, "seed", rand.Uint64N(1_000_000), "what the choices follow from; another one each time when it is left out")
-	flags.IntVar(&o.Events, "events", o.Events, "events to post")
-	flags.IntVar(&o.Endpoints, "endpoints", o.Endpoints, "endpoints to post them to")
-	flags.DurationVar(&o.Skew, "skew", o.Skew, "how far clocks of environments are off at most, either way")
-	flags.DurationVar(&o.Longest, "longest", o.Longest, "longest time that the run may take")
-	template := flags.String("template", "template.yaml", "SAM template whose policies the functions' AWS calls are held against; empty: none")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
-	case flags.NArg() > 0:
-		return complain(errOut, fmt.Errorf("%q: there are no arguments", flags.Arg(0)), 2)
+	if err := line.NoArguments(); err != nil {
+		return line.Misused(err)
 	}
 	if err := o.Check(); err != nil {
-		return complain(errOut, err, 2)
+		return line.Misused(err)
 	}
 	if *template != "" {
 		policies, err := permit.Read(*template)
 		if err != nil {
-			return complain(errOut, err, 2)
+			return line.Misused(err)
 		}
 		o.Policies = policies
 	}
 	o.Progress = func(p chaos.Progress) { progress(errOut, p) }
 	if err := chaosIn(ctx, o, out, errOut); err != nil {
-		return complain(errOut, err, 1)
+		return line.Failed(err)
 	}
 	return 0
 }
@@ -108,11 +92,4 @@ func progress(w io.Writer, p chaos.Progress) {
 	if err != nil {
 		return // progress is worth no failed run
 	}
-}
-
-func complain(errOut io.Writer, err error, code int) int {
-	if _, failed := fmt.Fprintf(errOut, "chaos: %s\n", err); failed != nil {
-		return code // nowhere left to say it
-	}
-	return code
 }

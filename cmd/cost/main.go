@@ -5,14 +5,12 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
+	"posthorn/internal/cmdline"
 	"posthorn/internal/cost"
 )
 
@@ -30,45 +28,32 @@ Exit codes: 0 everything is within its budget; 1 something is not, or could not 
 // figures is where what was measured is kept for the test of the document.
 const figures = "internal/cost/measured.json"
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends it at once
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { cmdline.Main(run) }
 
 func run(ctx context.Context, args []string, out, errOut io.Writer) int {
-	flags := flag.NewFlagSet("cost", flag.ContinueOnError)
-	flags.SetOutput(errOut)
-	flags.Usage = func() {
-		if _, err := io.WriteString(errOut, usage); err == nil {
-			flags.PrintDefaults()
-		}
+	line := cmdline.New("cost", usage, errOut)
+	only := line.String("only", "", "run those workloads alone whose names begin so, such as \"10 events a POST, fan-out 1,\"")
+	write := line.String("write", "", "document to write the tables to, such as docs/cost.md; not with -only")
+	memory := line.Bool("memory", false, "measure how long the functions take with how much memory, instead; needs Linux's control groups")
+	template := line.String("template", "template.yaml", "the template that says how the functions are deployed")
+	if code, over := line.Parse(args); over {
+		return code
 	}
-	only := flags.String("only", "", "run those workloads alone whose names begin so, such as \"10 events a POST, fan-out 1,\"")
-	write := flags.String("write", "", "document to write the tables to, such as docs/cost.md; not with -only")
-	memory := flags.Bool("memory", false, "measure how long the functions take with how much memory, instead; needs Linux's control groups")
-	template := flags.String("template", "template.yaml", "the template that says how the functions are deployed")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
-	case flags.NArg() > 0:
-		return complain(errOut, fmt.Errorf("%q: there are no arguments", flags.Arg(0)), 2)
-	case *only != "" && *write != "":
-		return complain(errOut, errors.New("-write needs all workloads, and -only leaves some out"), 2)
+	if err := line.NoArguments(); err != nil {
+		return line.Misused(err)
+	}
+	if *only != "" && *write != "" {
+		return line.Misused(errors.New("-write needs all workloads, and -only leaves some out"))
 	}
 	measure := func(o cost.Options, t *cost.Template) error { return workloads(ctx, *only, *write, o, t, out, errOut) }
 	if *memory {
 		if *only != "" || *write != "" {
-			return complain(errOut, errors.New("-memory goes with neither -only nor -write"), 2)
+			return line.Misused(errors.New("-memory goes with neither -only nor -write"))
 		}
 		measure = func(o cost.Options, _ *cost.Template) error { return memories(ctx, o, out) }
 	}
 	if err := prepared(ctx, *template, errOut, measure); err != nil {
-		return complain(errOut, err, 1)
+		return line.Failed(err)
 	}
 	return 0
 }
@@ -181,11 +166,4 @@ func say(errOut io.Writer, what string) error {
 		return fmt.Errorf("print: %w", err)
 	}
 	return nil
-}
-
-func complain(errOut io.Writer, err error, code int) int {
-	if _, failed := fmt.Fprintf(errOut, "cost: %s\n", err); failed != nil {
-		return code // nowhere left to say it
-	}
-	return code
 }

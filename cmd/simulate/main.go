@@ -3,13 +3,12 @@
 package main
 
 import (
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
 	"time"
 
+	"posthorn/internal/cmdline"
 	"posthorn/internal/cost"
 	"posthorn/internal/deliver/breaker"
 	"posthorn/internal/simulate"
@@ -26,36 +25,28 @@ Exit codes: 0 done; 1 it could not be done; 2 wrong usage.
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 func run(args []string, out, errOut io.Writer) int {
-	flags := flag.NewFlagSet("simulate", flag.ContinueOnError)
-	flags.SetOutput(errOut)
-	flags.Usage = func() {
-		if _, err := io.WriteString(errOut, usage); err == nil {
-			flags.PrintDefaults()
-		}
-	}
+	line := cmdline.New("simulate", usage, errOut)
 	day := simulate.Day()
-	scale := flags.Int("scale", day.Scale, "by which endpoints, events and environments are divided; 1 is slow")
-	duration := flags.Duration("duration", day.Duration, "how long it goes on, in simulated time")
-	seed := flags.Uint64("seed", day.Seed, "what the chances follow from")
-	plot := flags.String("plot", "", "file to draw the days into, such as docs/images/scale.svg")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
-	case flags.NArg() > 0:
-		return complain(errOut, fmt.Errorf("%q: there are no arguments", flags.Arg(0)), 2)
+	scale := line.Int("scale", day.Scale, "by which endpoints, events and environments are divided; 1 is slow")
+	duration := line.Duration("duration", day.Duration, "how long it goes on, in simulated time")
+	seed := line.Uint64("seed", day.Seed, "what the chances follow from")
+	plot := line.String("plot", "", "file to draw the days into, such as docs/images/scale.svg")
+	if code, over := line.Parse(args); over {
+		return code
+	}
+	if err := line.NoArguments(); err != nil {
+		return line.Misused(err)
 	}
 	scenarios := simulate.Scenarios()
 	for i := range scenarios {
 		o := &scenarios[i].Options
 		o.Scale, o.Duration, o.Seed = *scale, *duration, *seed
 		if err := o.Check(); err != nil {
-			return complain(errOut, err, 2)
+			return line.Misused(err)
 		}
 	}
 	if err := simulateAll(scenarios, *plot, out); err != nil {
-		return complain(errOut, err, 1)
+		return line.Failed(err)
 	}
 	return 0
 }
@@ -157,11 +148,4 @@ func shown(at time.Duration, last bool) bool {
 	default:
 		return last
 	}
-}
-
-func complain(errOut io.Writer, err error, code int) int {
-	if _, failed := fmt.Fprintf(errOut, "simulate: %s\n", err); failed != nil {
-		return code // nowhere left to say it
-	}
-	return code
 }

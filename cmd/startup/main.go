@@ -6,15 +6,12 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
+	"posthorn/internal/cmdline"
 	"posthorn/internal/startup"
 )
 
@@ -28,43 +25,31 @@ Exit codes: 0 all are within the budget; 1 one is not, calls a service at its st
 
 `
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { cmdline.Main(run) }
 
 func run(ctx context.Context, args []string, out, errOut io.Writer) int {
-	flags := flag.NewFlagSet("startup", flag.ContinueOnError)
-	flags.SetOutput(errOut)
-	flags.Usage = func() {
-		if _, err := io.WriteString(errOut, usage); err == nil {
-			flags.PrintDefaults()
-		}
+	line := cmdline.New("startup", usage, errOut)
+	budget := line.Duration("budget", 10*time.Millisecond, "most that the median of the starts may take")
+	starts := line.Int("starts", 20, "how often each is started, 1 to 1000")
+	if code, over := line.Parse(args); over {
+		return code
 	}
-	budget := flags.Duration("budget", 10*time.Millisecond, "most that the median of the starts may take")
-	starts := flags.Int("starts", 20, "how often each is started, 1 to 1000")
-	switch err := flags.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
-	case flags.NArg() == 0:
-		return complain(errOut, errors.New("BOOTSTRAP: which is to be started?"), 2)
+	switch {
+	case line.NArg() == 0:
+		return line.Misused(errors.New("BOOTSTRAP: which is to be started?"))
 	case *starts < 1 || *starts > 1000:
-		return complain(errOut, errors.New("-starts: must be 1 to 1000"), 2)
+		return line.Misused(errors.New("-starts: must be 1 to 1000"))
 	case *budget <= 0:
-		return complain(errOut, errors.New("-budget: must be above 0"), 2)
+		return line.Misused(errors.New("-budget: must be above 0"))
 	}
 	var wrong error
-	for _, path := range flags.Args() {
+	for _, path := range line.Args() {
 		if err := measure(ctx, path, *starts, *budget, out); err != nil {
 			wrong = errors.Join(wrong, err)
 		}
 	}
 	if wrong != nil {
-		return complain(errOut, wrong, 1)
+		return line.Failed(wrong)
 	}
 	return 0
 }
@@ -110,10 +95,3 @@ func measure(ctx context.Context, path string, starts int, budget time.Duration,
 }
 
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
-
-func complain(errOut io.Writer, err error, code int) int {
-	if _, failed := fmt.Fprintf(errOut, "startup: %s\n", err); failed != nil {
-		return code // nowhere left to say it
-	}
-	return code
-}
