@@ -133,7 +133,7 @@ func (p *page) light() { p.t.Helper(); p.scheme("light") }
 
 // evaluate runs an expression in the page and returns what it comes to.
 func evaluate[T any](p *page, expression string) (T, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	ctx, cancel := context.WithTimeout(p.ctx, p.patience)
 	defer cancel()
 	return chromedp.Run(ctx, chromedp.Evaluate[T](expression))
 }

@@ -3,6 +3,7 @@ package browser
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -169,6 +170,33 @@ func traffic(t *testing.T, s *server, event *string) (stop func(), done chan str
 	return func() { close(quit) }, done
 }
 
+// fits looks at what is shown on the narrowest of phones, and at twice the size of a
+// screen 1280 px wide: nothing is to be scrolled sideways, and what can be pressed is
+// 24 px high and wide, but for a link within a sentence (WCAG 2.2, 1.4.10 and 2.5.8).
+func fits(p *page, name string) {
+	p.t.Helper()
+	for _, size := range []struct {
+		name          string
+		width, height int64
+	}{{"on a phone", 360, 740}, {"at 200 %", 640, 450}} {
+		p.size(size.width, size.height)
+		p.until("no line is wider than the page", "document.documentElement.scrollWidth <= innerWidth")
+		small, err := evaluate[[]string](p, `(() => {
+			const all = [...(document.querySelector('dialog[open]') ?? document).querySelectorAll('a, button, input, select, textarea, summary, [tabindex="0"]')].filter(e => e.getClientRects().length);
+			const name = e => e.tagName + ' ' + (e.getAttribute('aria-label') ?? e.innerText ?? e.name);
+			const inSentence = e => e.tagName === 'A' && getComputedStyle(e).display === 'inline' && e.parentElement.tagName === 'P' && e.parentElement.innerText.trim() !== e.innerText.trim();
+			const small = all.filter(e => { const r = e.getBoundingClientRect(); return (r.width < 24 || r.height < 24) && !inSentence(e) && e.className !== 'skip' })
+				.map(e => { const r = e.getBoundingClientRect(); return name(e) + ' is ' + r.width.toFixed(1) + ' by ' + r.height.toFixed(1) });
+			const sideways = [...document.querySelectorAll('body, body *')].filter(e => /auto|scroll/.test(getComputedStyle(e).overflowX) && e.scrollWidth > e.clientWidth + 1 && e.tagName !== 'TEXTAREA').map(e => name(e) + ' is scrolled sideways');
+			return [...small, ...sideways];
+		})()`)
+		require.NoError(p.t, err)
+		if len(small) > 0 {
+			p.t.Errorf("%s %s:\n%s", name, size.name, strings.Join(small, "\n"))
+		}
+	}
+}
+
 // shoot keeps four pictures of what is shown.
 func shoot(p *page, name string) {
 	p.t.Helper()
@@ -186,13 +214,15 @@ func shoot(p *page, name string) {
 			}
 		}
 	}
+	fits(p, name)
 	p.size(1280, 900)
 	p.light()
 }
 
 // accessible asks axe-core, where it is given, what of the page somebody could not
-// see, read or reach.
-func accessible(p *page, name string) {
+// see, read or reach. What is known is the beginning of what it finds and cannot be
+// mended: each has to be found, so that none outlives its reason.
+func accessible(p *page, name string, known ...string) {
 	p.t.Helper()
 	if *axe == "" {
 		return
@@ -206,6 +236,11 @@ func accessible(p *page, name string) {
 	p.until("axe's verdict", "window.found")
 	found, err := evaluate[[]string](p, "window.found")
 	require.NoError(p.t, err)
+	for _, k := range known {
+		all := len(found)
+		found = slices.DeleteFunc(found, func(f string) bool { return strings.HasPrefix(f, k) })
+		require.Less(p.t, len(found), all, "%s: it finds no %q any more", name, k)
+	}
 	if len(found) > 0 {
 		p.t.Errorf("%s: %s", name, strings.Join(found, "\n"))
 	}

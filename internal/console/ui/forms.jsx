@@ -55,7 +55,7 @@ export function Field({ name, label, hint, as: As = 'input', children, ...rest }
   return <div class={'field' + (bad ? ' bad' : '')}>
     <label for={id}>{label}</label>
     <As id={id} name={name} aria-invalid={bad || undefined} aria-describedby={by || undefined} spellcheck={false} autocomplete="off" autocapitalize="off" {...rest}>{children}</As>
-    {bad && <p class="wrong" id={id + 'e'}>{wrong.message}</p>}
+    {bad && <p class="wrong" role="alert" id={id + 'e'}>{wrong.message}</p>}
     {hint && <p class="hint" id={id + 'h'}>{hint}</p>}
   </div>
 }

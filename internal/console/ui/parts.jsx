@@ -180,6 +180,9 @@ export function usePages(path, params, { every, size = 50 } = {}) {
     return get(path + '?' + q, { signal })
   }, [key, cursor], cursor ? 0 : every)
   const next = load.data?.next_cursor
+  // A filter may name what is not there, of which the answer names no field.
+  const { error } = load
+  for (const thing of ['endpoint', 'event']) if (error?.status === 404 && params[thing + '_id'] && error.message === `There is no such ${thing}.`) error.field = thing + '_id'
   return {
     ...load,
     params,
@@ -211,7 +214,7 @@ export function List({ pages, columns, caption, empty, keyOf }) {
   const pager = { ...pages.pager }
   for (const way of ['older', 'newer', 'newest']) if (pager[way]) pager[way] = () => { pages.pager[way](); ref.current.focus() }
   // What is wrong with a filter stands at the filter.
-  const error = pages.error?.status === 400 && pages.error.field in pages.params ? null : pages.error
+  const error = pages.error?.field in pages.params ? null : pages.error
   return <section ref={ref} tabIndex={-1} aria-label={caption} aria-busy={loading}>
     <Trouble error={error} again={reload} />
     {!rows && loading && <Loading />}

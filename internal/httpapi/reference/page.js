@@ -8,12 +8,12 @@
     var faint = dark ? "#a3a8b0" : "#5c636c", line = dark ? "#32363d" : "#e2e0da", accent = dark ? "#f0b34a" : "#8a5a00";
     return {
       colors: {
-        primary: { main: accent }, text: { primary: ink, secondary: faint }, border: { dark: line, light: line },
-        success: { main: dark ? "#5fc38a" : "#1b7f4b" }, error: { main: dark ? "#ff8a80" : "#b3261e" },
+        primary: { main: accent, light: accent }, text: { primary: ink, secondary: faint }, border: { dark: line, light: line },
+        success: { main: dark ? "#5fc38a" : "#166a3e" }, error: { main: dark ? "#ff8a80" : "#b3261e" },
         warning: { main: dark ? "#f0b34a" : "#8a5a00" },
         gray: { 50: side, 100: line },
         responses: {
-          success: { color: dark ? "#5fc38a" : "#1b7f4b", backgroundColor: dark ? "#17271f" : "#e9f5ee", tabTextColor: dark ? "#5fc38a" : "#7fd6a4" },
+          success: { color: dark ? "#5fc38a" : "#166a3e", backgroundColor: dark ? "#17271f" : "#e9f5ee", tabTextColor: dark ? "#5fc38a" : "#7fd6a4" },
           error: { color: dark ? "#ff8a80" : "#b3261e", backgroundColor: dark ? "#2c1b1b" : "#fbeceb", tabTextColor: "#ff9d94" }
         },
         http: { get: "#1b7f4b", post: "#2b5fb3", patch: "#8a5a00", "delete": "#b3261e" }

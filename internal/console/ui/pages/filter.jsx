@@ -13,7 +13,7 @@ export function Filter({ path, params, fields, problem, children, action = 'Show
   // the field or the button where it was, and is at the first field when that is gone.
   const had = useRef()
   const any = fields.some(f => params[f])
-  useEffect(() => setWrong(problem?.status === 400 && fields.includes(problem.field) ? problem : undefined), [problem])
+  useEffect(() => setWrong(fields.includes(problem?.field) ? problem : undefined), [problem])
   useLayoutEffect(() => {
     const form = box.current.querySelector('form')
     if (had.current !== undefined && document.activeElement === document.body) (form.elements[had.current] ?? form.elements[0]).focus()
