@@ -190,7 +190,7 @@ console-check: ## Fail when what is embedded of the console is not what its sour
 	@cd tools/console && $(GO) run . -check ../../internal/console
 
 .PHONY: browser-test
-browser-test: bin/posthorn ## Try the console in Chromium, under two minutes; ROWS=100000 has that many events there already, AXE=FILE asks axe-core
+browser-test: bin/posthorn ## Try the console and the reference in Chromium, some two minutes; ROWS=100000 has that many events there already, AXE=FILE asks axe-core
 	@cd tools/browser && $(GO) vet ./... && $(GO) test -count=1 -timeout 5m -args -posthorn ../../bin/posthorn -pictures ../../build/screenshots -rows $(ROWS) $(if $(AXE),-axe $(abspath $(AXE)))
 
 .PHONY: receivers
