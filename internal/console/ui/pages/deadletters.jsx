@@ -43,7 +43,7 @@ export function DeadLetters({ params }) {
       <Field name="endpoint_id" label="Endpoint" defaultValue={endpoint_id} placeholder="ep_…" />
       <Field name="event_type" label="Event type" defaultValue={event_type} />
       <Field name="since" label="Died since" type="datetime-local" step="1" defaultValue={fromTime(since)} />
-      <Field name="until" label="until" type="datetime-local" step="1" defaultValue={fromTime(until)} />
+      <Field name="until" label="Died until" type="datetime-local" step="1" defaultValue={fromTime(until)} />
     </Filter>
     {job && <Job id={job} title="Replay" onDone={pages.reload} />}
     {admin && rows.length > 0 && <div class="selection" role="toolbar" aria-label="What is chosen">
@@ -109,7 +109,7 @@ function Replay({ filter, reasons, onClose, onJob }) {
         <datalist id="reasons">{reasons.map(r => <option value={r} />)}</datalist>
         <div class="two">
           <Field name="since" label="Died since" type="datetime-local" step="1" defaultValue={fromTime(filter.since)} />
-          <Field name="until" label="until" type="datetime-local" step="1" defaultValue={fromTime(filter.until)} />
+          <Field name="until" label="Died until" type="datetime-local" step="1" defaultValue={fromTime(filter.until)} />
           <Field name="limit" label="At most" inputMode="numeric" placeholder="all" />
           <Field name="rate" label="So many a second" inputMode="decimal" placeholder="as fast as it goes" />
         </div>

@@ -14,7 +14,7 @@ const columns = without => [
   without !== 'endpoint' && { name: 'Endpoint', cell: d => <EndpointName id={d.endpoint_id} /> },
   { name: 'Attempts', class: 'number', cell: d => count(d.attempts) },
   { name: 'Made', cell: d => <Time at={d.created_at} /> },
-  { name: 'Ended', cell: d => d.next_attempt_at ? <span class="quiet">next <Time at={d.next_attempt_at} /></span> : <Time at={d.completed_at} /> },
+  { name: 'Ended', cell: d => d.next_attempt_at ? <span class="quiet">{new Date(d.next_attempt_at) > Date.now() ? <>next <Time at={d.next_attempt_at} /></> : 'due'}</span> : <Time at={d.completed_at} /> },
 ].filter(Boolean)
 
 export function DeliveryTable({ rows, without }) {
