@@ -303,6 +303,13 @@ func TestTheWholeStoryByKeyboard(t *testing.T) {
 	p.gone(made)
 	p.on("API keys")
 
+	// On a phone the menu stands below who is signed in, and the keyboard comes to it there.
+	p.size(360, 740)
+	p.tabBack(button("To the content"))
+	require.Equal(t, []string{"Posthorn, overview", "Sign out", "Overview", "Endpoints", "Events", "Deliveries", "Dead letters", "Jobs", "Event types", "API keys"},
+		p.tabTo(button("API keys")))
+	p.size(1280, 900)
+
 	// An end, after which the next begins as this one did.
 	p.tabBack(button("Sign out"))
 	p.keys(kb.Enter)
