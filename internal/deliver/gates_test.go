@@ -180,19 +180,26 @@ func TestAnEndpointThatOnlyFailsForDaysIsDisabled(t *testing.T) {
 
 // Days of failures, and an open breaker, are of the time before it was resumed.
 func TestAnEndpointThatWasResumedBeginsAnew(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, fails503)
-		w.state = open(time.Hour)
-		w.state.FailingSince = time.Now().Add(-121 * time.Hour)
-		w.endpoint.Epoch = 2
-		require.True(t, w.deliver(w.message(), "m", 1))
-		require.Len(t, w.posts, 1)
-		require.Empty(t, w.disabled)
-		require.Equal(t, int64(2), w.state.Epoch)
-		require.Equal(t, int64(5), w.state.Rev)
-		require.Equal(t, 1, w.state.WindowFailures)
-		require.True(t, w.state.OpenUntil.IsZero())
-	})
+	for name, resumed := range map[string]func(e *hook.Endpoint){
+		"after a pause": func(e *hook.Endpoint) { e.Epoch = 2 },
+		"while active":  func(e *hook.Endpoint) { e.Resume(); e.Resume() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, fails503)
+				w.state = open(time.Hour)
+				w.state.FailingSince = time.Now().Add(-121 * time.Hour)
+				resumed(w.endpoint)
+				require.True(t, w.deliver(w.message(), "m", 1))
+				require.Len(t, w.posts, 1)
+				require.Empty(t, w.disabled)
+				require.Equal(t, int64(2), w.state.Epoch)
+				require.Equal(t, int64(5), w.state.Rev)
+				require.Equal(t, 1, w.state.WindowFailures)
+				require.True(t, w.state.OpenUntil.IsZero())
+			})
+		})
+	}
 }
 
 func TestRetryAfterIsHonoured(t *testing.T) {

@@ -78,7 +78,7 @@ func (b *batch) learnOf(ctx context.Context, e *endpointAttempts) error {
 		if state, err = b.Endpoints.EndpointState(ctx, e.endpoint.Tenant, e.endpoint.ID); err != nil {
 			return fmt.Errorf("read state: %w", err)
 		}
-		state = breaker.In(state, e.endpoint.Epoch)
+		state = breaker.In(state, e.endpoint.Seen())
 	}
 	return hook.ErrConflict
 }

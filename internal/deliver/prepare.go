@@ -70,7 +70,7 @@ func (b *batch) read(ctx context.Context, jobs []*job) error {
 	for i, j := range jobs {
 		j.row, j.state, j.endpoint = rows[i], states[i], sets[j.message.Tenant].ByID(j.message.EndpointID)
 		if j.endpoint != nil {
-			j.state = breaker.In(j.state, j.endpoint.Epoch)
+			j.state = breaker.In(j.state, j.endpoint.Seen())
 		}
 	}
 	return nil

@@ -22,6 +22,7 @@ const (
 	epHeaders  = "h"  // list of maps: n (name), v (sealed)
 	epLimit    = "rl" // deliveries a second; absent: none
 	epEpoch    = "e"
+	epMended   = "m"
 	epRetries  = "mr" // absent: the policy decides
 	epTimeout  = "to" // ms
 	epPolicy   = "rp"
@@ -62,6 +63,7 @@ func encodeEndpoint(e *hook.Endpoint) item {
 		it[epLimit] = decimal(e.RateLimit)
 	}
 	setNum(it, epEpoch, e.Epoch)
+	setNum(it, epMended, e.Mended)
 	if e.MaxRetries != nil {
 		it[epRetries] = num(int64(*e.MaxRetries))
 	}
@@ -90,6 +92,7 @@ func decodeEndpoint(tenant string, it item) *hook.Endpoint {
 		Status:       hook.EndpointStatus(getStr(it, epStatus)),
 		StatusReason: getStr(it, epReason),
 		Epoch:        getNum(it, epEpoch),
+		Mended:       getNum(it, epMended),
 		Rev:          getNum(it, epRev),
 		CreatedAt:    getTime(it, epCreated),
 		UpdatedAt:    getTime(it, epUpdated),

@@ -34,7 +34,7 @@ func TestEndpointsComeBackAsTheyWent(t *testing.T) {
 	full.Filters = []string{"order.created", "user.*", "*"}
 	full.Secrets = []hook.SealedSecret{{Sealed: []byte("new\x00")}, {Sealed: []byte("old"), ExpiresAt: epoch.Add(24 * time.Hour)}}
 	full.Headers = []hook.SealedHeader{{Name: "Authorization", Sealed: []byte{1, 2, 3}}, {Name: "X-Team", Sealed: []byte{4}}}
-	full.RateLimit, full.Epoch = 0.1, 7
+	full.RateLimit, full.Epoch, full.Mended = 0.1, 7, 3
 	full.MaxRetries, full.Timeout, full.RetryPolicy, full.Description = &three, 1500*time.Millisecond, "critical", "the shop's ☃"
 	full.Metadata = map[string]string{"team": "shop", "empty": ""}
 	full.Status, full.StatusReason, full.UpdatedAt = hook.EndpointDisabled, "410 Gone", epoch.Add(time.Hour)

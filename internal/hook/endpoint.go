@@ -33,6 +33,7 @@ type Endpoint struct {
 	Status       EndpointStatus
 	StatusReason string
 	Epoch        int64 // one more with each change of Status: tells one pause from the next
+	Mended       int64 // one more each time that its owner says otherwise that it is another than it was
 	Rev          int64 // one more with each change of anything; set where it was read
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
@@ -45,6 +46,19 @@ func (e *Endpoint) SetStatus(s EndpointStatus, reason string) {
 	}
 	e.Status, e.StatusReason = s, reason
 }
+
+// Resume makes the endpoint active. One that is active already is mended, as its
+// owner says.
+func (e *Endpoint) Resume() {
+	if e.Status == EndpointActive {
+		e.Mended++
+	}
+	e.SetStatus(EndpointActive, "")
+}
+
+// Seen is the epoch in which an endpoint's EndpointState counts: one more with each
+// change of its status, and each time that it was mended.
+func (e *Endpoint) Seen() int64 { return e.Epoch + e.Mended }
 
 // SealedSecret is a signing secret as it is kept.
 type SealedSecret struct {
@@ -69,8 +83,8 @@ type Secret struct {
 type EndpointState struct {
 	Rev  int64  // one more with each write but those of NextSlot; 0: there is none yet
 	Mark string // of the last write: tells its writer, whose answer was lost, that it is in
-	// Epoch is the endpoint's, in which this was seen. What was seen in an earlier
-	// one says nothing of an endpoint that was resumed since.
+	// Epoch is that of Endpoint.Seen. What was seen in an earlier one says nothing of
+	// an endpoint that was resumed or mended since.
 	Epoch int64
 
 	// The window in which attempts are counted.

@@ -215,6 +215,21 @@ func TestAStatusThatChangesBeginsAnEpoch(t *testing.T) {
 	require.Equal(t, int64(2), e.Epoch)
 }
 
+// What was seen of an endpoint counts no more once it was resumed, also when it was
+// active all the time, and a pause is told from another by its epoch alone.
+func TestAnEndpointThatIsResumedIsSeenAnew(t *testing.T) {
+	t.Parallel()
+	e := hook.Endpoint{Status: hook.EndpointActive, Epoch: 2}
+	e.Resume()
+	require.Equal(t, int64(2), e.Epoch)
+	require.Equal(t, int64(3), e.Seen())
+	e.SetStatus(hook.EndpointPaused, "a")
+	e.Resume()
+	require.Equal(t, hook.EndpointActive, e.Status)
+	require.Equal(t, int64(4), e.Epoch)
+	require.Equal(t, int64(5), e.Seen())
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(`{"v":1,"job":"job_01JCXZ5T5V8Q0R9A1B2C3D4E5F","tenant":"acme","at":1}`))
 	f.Add([]byte(`{"v":1,"tenant":"acme","event":"` + eventID + `","endpoint":"` + endpointID + `","type":"a","at":1,"body":{"a":1}}`))

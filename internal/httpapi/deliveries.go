@@ -92,7 +92,7 @@ func (a *API) waitingFor(ctx context.Context, d *hook.Delivery) (text, error) {
 }
 
 // breakerOpen says whether the breaker of a delivery's endpoint is open. One
-// that was, before the endpoint was resumed, is not.
+// that was, before the endpoint was resumed or mended, is not.
 func (a *API) breakerOpen(ctx context.Context, d *hook.Delivery, state hook.EndpointState) (bool, error) {
 	if state.OpenUntil.IsZero() {
 		return false, nil
@@ -101,7 +101,7 @@ func (a *API) breakerOpen(ctx context.Context, d *hook.Delivery, state hook.Endp
 	if errors.Is(err, hook.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && state.Epoch >= e.Epoch, err
+	return err == nil && state.Epoch >= e.Seen(), err
 }
 
 func answerAttempt(t hook.Attempt) attemptAnswer {

@@ -186,6 +186,18 @@ func TestWhatADeliveryWaitsFor(t *testing.T) {
 	require.Equal(t, "backoff", waits(), "the breaker was open before the endpoint was resumed")
 	w.states[endpoint] = hook.EndpointState{OpenUntil: start.Add(time.Second), Epoch: 1}
 	require.Equal(t, "breaker", waits())
+	for again, how := range []func(){
+		func() { w.do("POST", "/api/v1/webhooks/"+endpoint+"/resume", "") },
+		func() { w.do("PATCH", "/api/v1/webhooks/"+endpoint, `{"url":"https://example.com/mended"}`) },
+		func() { w.do("PATCH", "/api/v1/webhooks/"+endpoint, `{"headers":{"X-Key":"right"}}`) },
+	} {
+		how()
+		require.Equal(t, "backoff", waits(), "the breaker was open before the endpoint was mended")
+		w.states[endpoint] = hook.EndpointState{OpenUntil: start.Add(time.Second), Epoch: int64(again + 2)}
+		require.Equal(t, "breaker", waits())
+	}
+	w.do("PATCH", "/api/v1/webhooks/"+endpoint, `{"url":"https://example.com/mended","description":"the same"}`)
+	require.Equal(t, "breaker", waits(), "nothing of it is another")
 	w.rows[ref].Status = hook.Held
 	require.Nil(t, waits(), "what is held waits for its endpoint, which its status says")
 	w.faults["state"] = failed

@@ -147,17 +147,17 @@ func (a *API) testEndpoint(w http.ResponseWriter, r *http.Request) error {
 
 // pauseEndpoint lets deliveries to an endpoint be held.
 func (a *API) pauseEndpoint(w http.ResponseWriter, r *http.Request) error {
-	e, _, err := a.setStatus(w, r, hook.EndpointPaused, "paused by its owner")
+	e, _, err := a.setStatus(w, r, hook.EndpointPaused, func(e *hook.Endpoint) { e.SetStatus(hook.EndpointPaused, "paused by its owner") })
 	if err != nil {
 		return err
 	}
 	return a.answer(w, r, http.StatusOK, answerEndpoint(e))
 }
 
-// resumeEndpoint makes an endpoint active again, and starts the release of what
-// is held.
+// resumeEndpoint makes an endpoint active again, closes its breaker, and starts the
+// release of what is held.
 func (a *API) resumeEndpoint(w http.ResponseWriter, r *http.Request) error {
-	e, before, err := a.setStatus(w, r, hook.EndpointActive, "")
+	e, before, err := a.setStatus(w, r, hook.EndpointActive, (*hook.Endpoint).Resume)
 	if err != nil {
 		return err
 	}
@@ -170,8 +170,9 @@ func (a *API) resumeEndpoint(w http.ResponseWriter, r *http.Request) error {
 	return a.answerStarted(w, r, j)
 }
 
-// setStatus gives an endpoint a status, and returns it with what it was before.
-func (a *API) setStatus(w http.ResponseWriter, r *http.Request, status hook.EndpointStatus, reason string) (e *hook.Endpoint, before hook.Endpoint, err error) {
+// setStatus has set give an endpoint a status, and returns it with what it was
+// before.
+func (a *API) setStatus(w http.ResponseWriter, r *http.Request, status hook.EndpointStatus, set func(*hook.Endpoint)) (e *hook.Endpoint, before hook.Endpoint, err error) {
 	id, err := pathID(r, hook.EndpointPrefix, "endpoint")
 	if err != nil {
 		return nil, hook.Endpoint{}, err
@@ -182,7 +183,7 @@ func (a *API) setStatus(w http.ResponseWriter, r *http.Request, status hook.Endp
 	now := a.o.Now().UTC().Truncate(time.Millisecond)
 	e, err = a.o.Endpoints.UpdateEndpoint(r.Context(), tenantOf(r), id, func(e *hook.Endpoint) error {
 		before = *e
-		e.SetStatus(status, reason)
+		set(e)
 		e.UpdatedAt = now
 		return nil
 	})

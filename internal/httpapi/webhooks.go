@@ -162,8 +162,12 @@ func (a *API) changeEndpoint(w http.ResponseWriter, r *http.Request) error {
 		if err := f.check(e); err != nil {
 			return err
 		}
+		before := e.URL
 		for _, change := range f.changes {
 			change(e)
+		}
+		if e.URL != before || f.hasHeaders {
+			e.Mended++ // what its breaker has seen says nothing of it
 		}
 		e.UpdatedAt = now
 		return nil

@@ -50,9 +50,10 @@ const (
 
 func (g Gate) String() string { return [...]string{"pass", "probe", "wait"}[g] }
 
-// In returns what a state says in an epoch of its endpoint: nothing, where it is
-// of an earlier one. Whoever resumes an endpoint says that it works again: its
-// breaker is closed, and the streak of failures is over.
+// In returns what a state says in an epoch of its endpoint, which is
+// hook.Endpoint.Seen: nothing, where it is of an earlier one. Whoever resumes an
+// endpoint, or has it be elsewhere, says that it works again: its breaker is
+// closed, and the streak of failures is over.
 func In(s hook.EndpointState, epoch int64) hook.EndpointState {
 	if s.Epoch < epoch {
 		s = quiet(s)
