@@ -125,10 +125,11 @@ test: ## Run the unit, integration and end-to-end tests
 	$(GO) test -parallel $(PARALLEL) -timeout 5m ./...
 
 # Not under the race detector: in the first four nothing runs at the same time as
-# anything else, and what the others run at once, e2e does as well. A race shows in
-# what runs at once, not in many cases, so lifetest has ten of its property.
+# anything else, docstest looks at programs from outside, and what conformance asks
+# at once, the tests of internal/localaws do as well. A race shows in what runs at
+# once, not in many cases, so lifetest has ten of its property.
 NOT_RACED := posthorn/internal/simulate posthorn/cmd/simulate posthorn/internal/archtest posthorn/internal/templatetest \
-	posthorn/internal/docstest posthorn/internal/conformance posthorn/internal/startup posthorn/cmd/startup
+	posthorn/internal/docstest posthorn/internal/conformance
 RACED = $(filter-out $(NOT_RACED) posthorn/internal/lifetest,$(shell $(GO) list ./...))
 
 .PHONY: race
@@ -180,7 +181,7 @@ fuzz: ## Run each fuzz target with FUZZTIME (5000x) inputs
 		$(GO) test -c -fuzz . -o build/fuzz.test ./$$dir || exit 1; \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$dir/*_test.go); do \
 			echo "== $$dir $$target"; \
-			(cd $$dir && "$(CURDIR)/build/fuzz.test" -test.run '^$$' -test.fuzz "^$$target\$$" -test.fuzztime $(FUZZTIME) -test.fuzzminimizetime 10x \
+			(cd $$dir && timeout 10m "$(CURDIR)/build/fuzz.test" -test.run '^$$' -test.fuzz "^$$target\$$" -test.fuzztime $(FUZZTIME) -test.fuzzminimizetime 10x \
 				-test.fuzzcachedir "$$($(GO) env GOCACHE)/fuzz/posthorn/$$dir") || exit 1; \
 		done; \
 	done

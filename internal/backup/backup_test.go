@@ -302,6 +302,21 @@ func TestAnImportWaitsForWhatPasses(t *testing.T) {
 	require.ErrorIs(t, err, stop)
 }
 
+// Trying again would send the payloads, and the key, to it again and again.
+func TestAnImportThatIsSentElsewhereEndsAtOnce(t *testing.T) {
+	calls := 0
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		calls++
+		w.Header().Set("Location", "https://hooks.example.com/")
+		w.WriteHeader(http.StatusFound)
+	}))
+	defer proxy.Close()
+	i := &Import{API: &client.Client{URL: proxy.URL, HTTP: proxy.Client()}, Told: told, Wait: func(context.Context, time.Duration) error { return nil }}
+	_, err := i.From(t.Context(), strings.NewReader(lines(1)), "in")
+	require.ErrorContains(t, err, "sends to https://hooks.example.com")
+	require.Equal(t, 1, calls)
+}
+
 func TestALineThatTheAPIRefusesIsNamed(t *testing.T) {
 	f := &fake{answers: func(_ int, id string) string {
 		if id == "dlq-import:evt_120" {

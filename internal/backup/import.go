@@ -172,6 +172,7 @@ func (r *run) send(ctx context.Context) error {
 		err := r.API.Call(ctx, http.MethodPost, batchPath, nil, map[string]any{"events": events}, &answer)
 		var asked time.Duration
 		var whole *client.Problem
+		var elsewhere *client.Elsewhere
 		switch {
 		case err == nil && len(answer.Data) != len(left):
 			return fmt.Errorf("%s: %w", r.API.URL, client.ErrNotPosthorn)
@@ -180,7 +181,7 @@ func (r *run) send(ctx context.Context) error {
 			if left, err = r.refused(left, answer.Data); errors.As(err, &wrong) {
 				return err
 			}
-		case errors.Is(err, client.ErrNotPosthorn):
+		case errors.Is(err, client.ErrNotPosthorn), errors.As(err, &elsewhere):
 			return err
 		case errors.As(err, &whole):
 			if asked = whole.RetryAfter; !passes(whole.Status) {

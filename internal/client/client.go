@@ -48,13 +48,10 @@ var ErrNotPosthorn = errors.New("what answers there is not Posthorn")
 // Elsewhere is an answer that sends to another address. It is not followed: the key
 // is for the one that was named, and a POST would become a GET on the way.
 type Elsewhere struct {
-	From, To string // To is a scheme and a host; empty: the answer does not say
+	From, To string // To is a scheme and a host
 }
 
 func (e *Elsewhere) Error() string {
-	if e.To == "" {
-		return e.From + " sends to another address"
-	}
 	return fmt.Sprintf("%s sends to %s: name that address, if it is Posthorn's", e.From, e.To)
 }
 
@@ -64,7 +61,8 @@ const maxAnswer = 8 << 20
 
 // Call makes a request, with body as JSON unless it is nil, and decodes the
 // answer into out unless that is nil. An answer of 400 and more is a *Problem, one
-// of 300 to 399 an *Elsewhere. A json.RawMessage in the body is sent as it is, but
+// that sends to another host, or to https, an *Elsewhere, and any other of 300 to 399
+// is ErrNotPosthorn, such as a proxy's that asks a browser to sign in. A json.RawMessage in the body is sent as it is, but
 // for white space.
 func (c *Client) Call(ctx context.Context, method, path string, query url.Values, body, out any) error {
 	_, err := c.CallWithHeader(ctx, method, path, query, body, out)
@@ -114,7 +112,10 @@ func (c *Client) CallWithHeader(ctx context.Context, method, path string, query 
 		return nil, fmt.Errorf("read the answer of %s: %w", c.URL, err)
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices && resp.StatusCode < http.StatusBadRequest {
-		return nil, &Elsewhere{From: c.URL, To: sentTo(resp)}
+		if to := sentTo(resp); to != "" {
+			return nil, &Elsewhere{From: c.URL, To: to}
+		}
+		return nil, fmt.Errorf("%s: %w", c.URL, ErrNotPosthorn)
 	}
 	if resp.StatusCode >= http.StatusBadRequest {
 		p := &Problem{}
@@ -137,10 +138,11 @@ func (c *Client) CallWithHeader(ctx context.Context, method, path string, query 
 	return resp.Header, nil
 }
 
-// sentTo is where an answer sends, without what is behind the host.
+// sentTo is where an answer sends, without what is behind the host; empty where it
+// sends nowhere else.
 func sentTo(resp *http.Response) string {
 	to, err := resp.Location()
-	if err != nil {
+	if err != nil || to.Scheme == resp.Request.URL.Scheme && to.Host == resp.Request.URL.Host {
 		return ""
 	}
 	return to.Scheme + "://" + to.Host

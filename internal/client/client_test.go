@@ -229,7 +229,9 @@ func TestAKeyGoesToNoOtherAddress(t *testing.T) {
 		"for good":      {http.StatusMovedPermanently, other.URL + "/api/v1/x?token=private", " sends to " + other.URL + ": name that address, if it is Posthorn's"},
 		"for now":       {http.StatusFound, other.URL, " sends to " + other.URL + ": name that address, if it is Posthorn's"},
 		"with the body": {http.StatusTemporaryRedirect, other.URL, " sends to " + other.URL + ": name that address, if it is Posthorn's"},
-		"to no address": {http.StatusSeeOther, "", " sends to another address"},
+		"to no address": {http.StatusSeeOther, "", ": what answers there is not Posthorn"},
+		"to sign in":    {http.StatusFound, "/login?next=x", ": what answers there is not Posthorn"},
+		"not at all":    {http.StatusNotModified, "", ": what answers there is not Posthorn"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			calls := 0
@@ -244,9 +246,10 @@ func TestAKeyGoesToNoOtherAddress(t *testing.T) {
 			api := &client.Client{URL: first.URL, Key: "ph_id_secret", HTTP: first.Client()}
 			for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 				err := api.Call(t.Context(), method, "/api/v1/x", nil, map[string]int{"a": 1}, nil)
-				var elsewhere *client.Elsewhere
-				require.ErrorAs(t, err, &elsewhere)
 				require.EqualError(t, err, first.URL+c.says)
+				if elsewhere := (*client.Elsewhere)(nil); !errors.As(err, &elsewhere) {
+					require.ErrorIs(t, err, client.ErrNotPosthorn)
+				}
 			}
 			require.Equal(t, 3, calls)
 			require.Zero(t, asked)

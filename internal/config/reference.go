@@ -179,7 +179,7 @@ func Reference() []Row {
 		},
 		{
 			File: retryFile, Key: "default_retry_policy.max_delay", Variable: "RETRY_MAX_DELAY", Default: "`300`",
-			Meaning: "longest delay in seconds, before jitter, 0.001 to 86400; also what a delivery waits at most when SQS, DynamoDB or KMS fail again and again, then 10 to 300",
+			Meaning: "longest delay in seconds, before jitter, 0.001 to 86400; also about what a delivery waits at most, give or take a half, when SQS, DynamoDB or KMS fail again and again, where it is 10 to 300",
 		},
 		{
 			File: retryFile, Key: "default_retry_policy.multiplier", Variable: "RETRY_MULTIPLIER", Default: "`2`",

@@ -1,6 +1,7 @@
 package docstest
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -65,6 +66,36 @@ func (d *document) section(line int) string {
 	return last
 }
 
+var (
+	variableSet  = regexp.MustCompile(`(?:^|export |\s)([A-Z][A-Z_]*)=`)
+	variableUsed = regexp.MustCompile(`\$([A-Z][A-Z_]*)`)
+)
+
+// Whoever copies a block that sets variables has all of those that it uses.
+func TestABlockThatSetsVariablesSetsWhatItUses(t *testing.T) {
+	t.Parallel()
+	blocks := 0
+	for _, path := range documents {
+		d := parse(t, path)
+		for _, b := range d.blocks {
+			if b.info != "sh" || !strings.Contains("\n"+b.text, "\nexport ") {
+				continue
+			}
+			blocks++
+			set := map[string]bool{}
+			for line := range strings.Lines(joined(b.text)) {
+				for _, m := range variableUsed.FindAllStringSubmatch(line, -1) {
+					require.True(t, set[m[1]], "%s: nothing has set $%s: %s", d.at(b.line), m[1], line)
+				}
+				for _, m := range variableSet.FindAllStringSubmatch(line, -1) {
+					set[m[1]] = true
+				}
+			}
+		}
+	}
+	require.NotZero(t, blocks)
+}
+
 func TestCommandsAreReadAsTheyArePrinted(t *testing.T) {
 	t.Parallel()
 	d := &document{
@@ -90,7 +121,7 @@ func TestCommandsAreReadAsTheyArePrinted(t *testing.T) {
 var notRun = map[string]string{
 	"aws":    "the AWS command line is not on every machine, and what these do takes an account",
 	"docker": "the images that these build on cannot be pulled everywhere",
-	"export": "it runs nothing: the tests set the same variables",
+	"export": "it runs nothing: that it sets what is used is held",
 	"make":   "a target is not run within another; that it exists is held",
 	"sam":    "it takes an account",
 }

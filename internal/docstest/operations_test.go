@@ -54,9 +54,12 @@ var placeholders = []string{"NAME", "TABLE", "NEW", "URL", "ID"}
 func newOperator(t *testing.T) *operator {
 	t.Helper()
 	const table, queue, deadLetters = "hooks-Table-1A2B", "hooks-deliveries", "hooks-dead-letters"
+	// What is sent again and again to the endpoint that fails is to be dead at once.
+	settings := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(settings, "webhooks.yaml"), []byte("breaker: {min_attempts: 1000}\n"), 0o600))
 	o := &operator{
 		t: t, fails: newFailing(t), client: &http.Client{Transport: &http.Transport{}, Timeout: patience}, dir: t.TempDir(),
-		on: startLocal(t, "POSTHORN_AUTH=keys", "POSTHORN_TABLE="+table, "POSTHORN_QUEUE_URL="+queue, "POSTHORN_DLQ_URL="+deadLetters),
+		on: startLocal(t, "POSTHORN_AUTH=keys", "POSTHORN_TABLE="+table, "POSTHORN_QUEUE_URL="+queue, "POSTHORN_DLQ_URL="+deadLetters, "POSTHORN_CONFIG_DIR="+settings),
 	}
 	t.Cleanup(o.client.CloseIdleConnections)
 	services := wire.Local(o.client, o.on.aws)
