@@ -46,7 +46,7 @@ func listDeliveries(r *remote) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return r.list(ctx, c, deliveriesPath, query, *limit, "id", "status", "waiting_for", "attempts", "event_type", "created_at", "completed_at")
+		return r.list(ctx, c, deliveriesPath, query, *limit, "id", "endpoint_id", "status", "waiting_for", "attempts", "event_type", "created_at", "completed_at")
 	})
 	return c
 }

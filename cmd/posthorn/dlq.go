@@ -52,7 +52,7 @@ func listDeadLetters(r *remote) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return r.list(ctx, c, dlqPath, query, *limit, "id", "event_type", "endpoint_url", "failure_reason", "attempts", "created_at")
+		return r.list(ctx, c, dlqPath, query, *limit, "id", "endpoint_id", "event_type", "failure_reason", "attempts", "created_at", "endpoint_url")
 	})
 	return c
 }

@@ -93,6 +93,8 @@ func TestTheCommandLineSpeaksToARunningPosthorn(t *testing.T) {
 	require.Contains(t, ok("events", "list", "--type", "a.b"), accepted.ID)
 	require.NotContains(t, ok("events", "list", "--type", "x"), accepted.ID)
 	require.Eventually(t, func() bool { return strings.Contains(ok("dlq", "list"), "HTTP 503") }, 20*time.Second, 50*time.Millisecond)
+	require.Regexp(t, `(?m)^dlq_\w+ +`+e.ID+` +a\.b .* `+down.URL, ok("dlq", "list"), "other commands take the endpoint's id")
+	require.Regexp(t, `(?m)^dlv_\w+ +`+e.ID+` +dead `, ok("deliveries", "list", "--event", accepted.ID))
 	var rows []map[string]any
 	require.NoError(t, json.Unmarshal([]byte(ok("deliveries", "list", "--endpoint", e.ID, "--json")), &rows))
 	require.Len(t, rows, 1)

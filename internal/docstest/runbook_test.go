@@ -2,6 +2,7 @@ package docstest
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,4 +57,35 @@ func TestEveryAlarmIsInTheRunbook(t *testing.T) {
 	for _, m := range append(alarms, rules...) {
 		require.Contains(t, text, "`"+m[1]+"`", "docs/operations.md names the alarm")
 	}
+}
+
+// Whoever is woken up at night has to know what to put for a name.
+func TestTheRunbookSaysWhereEachNameComesFrom(t *testing.T) {
+	t.Parallel()
+	d := parse(t, "docs/operations.md")
+	_, outputs, found := strings.Cut(read(t, "template.yaml"), "\nOutputs:\n")
+	require.True(t, found)
+	var explained, used []string
+	for _, row := range d.under(t, "Runbook").rows {
+		for _, m := range spanForm.FindAllStringSubmatch(row[0], -1) {
+			explained = append(explained, m[1])
+		}
+		if strings.HasPrefix(row[1], "the output") {
+			for _, m := range spanForm.FindAllStringSubmatch(row[1], -1) {
+				require.Contains(t, outputs, "\n  "+m[1]+":\n")
+			}
+		}
+	}
+	capitals := regexp.MustCompile(`^[A-Z]+(-[A-Z]+)*$`)
+	for _, c := range commandsOf(d) {
+		if c.section == "From the command line" || c.section == "New versions" {
+			break // the runbook is over
+		}
+		for _, word := range strings.Fields(c.text) {
+			if name := strings.TrimSuffix(word, ":live"); capitals.MatchString(name) && name != "POST" && !slices.Contains(used, name) {
+				used = append(used, name)
+			}
+		}
+	}
+	require.ElementsMatch(t, explained, used)
 }

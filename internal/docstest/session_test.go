@@ -34,8 +34,9 @@ type received struct {
 // failing is an endpoint that answers 503, and keeps what it got.
 type failing struct {
 	*httptest.Server
-	mu  sync.Mutex
-	got []received
+	mu      sync.Mutex
+	got     []received
+	refuses bool // every signature, with 401
 }
 
 func newFailing(t *testing.T) *failing {
@@ -47,12 +48,24 @@ func newFailing(t *testing.T) *failing {
 		}
 		f.mu.Lock()
 		f.got = append(f.got, received{r.Method + " " + r.RequestURI, r.Header, string(body)})
+		refuses := f.refuses
 		f.mu.Unlock()
+		if refuses {
+			http.Error(w, "signature", http.StatusUnauthorized)
+			return
+		}
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = io.WriteString(w, "down for maintenance")
 	}))
 	t.Cleanup(f.Close)
 	return f
+}
+
+// refuse says whether signatures are refused from now on.
+func (f *failing) refuse(signatures bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refuses = signatures
 }
 
 func (f *failing) first(t *testing.T) received {
