@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// OldestAge is how old the oldest delivery is that waits in the queue, or was
-// taken up within the last minute, where so many messages are ready now.
+// OldestAge is how old the oldest delivery is that waits in the queue for its first
+// attempt, or had it within the last minute, where so many messages are ready now.
+// What waits for a retry, a breaker or a rate limit is late on purpose.
 //
 // SQS tells the age of its oldest message to CloudWatch alone, so that of a
 // queue from which nobody takes is put together from what else is known. The oldest

@@ -42,7 +42,7 @@ func Write(b *bytes.Buffer, s *Snapshot) {
 	}
 	p.histogram("webhook_delivery_duration_seconds", "How long attempts took.", &attemptBounds, &t.Durations)
 	p.histogram("webhook_end_to_end_seconds", "From the acceptance of an event to its delivery, of what was not sent again by hand.", &endToEndBounds, &t.EndToEnd)
-	p.family("webhook_lag_seconds", "gauge", "Age of the oldest delivery that waits, or was taken up within the last minute.")
+	p.family("webhook_lag_seconds", "gauge", "Age of the oldest delivery that waits for its first attempt, or had it within the last minute.")
 	p.WriteString("webhook_lag_seconds " + seconds(t.OldestAge(s.Queue.Ready, s.At)) + "\n")
 	p.single("webhook_queue_size", "gauge", "Messages in the queue of deliveries that are not in flight.", int64(s.Queue.Ready+s.Queue.Delayed))
 	p.single("webhook_queue_ready", "gauge", "Messages in the queue of deliveries that can be taken now.", int64(s.Queue.Ready))
