@@ -34,13 +34,13 @@ const nobodyListens = "http://localhost:9999/hook"
 func (s *session) lookOn(d *document, post call) {
 	s.t.Helper()
 	var looked []string
-	id := "" // what ID stands for in the commands to come
+	endpoint, letter := "EP_ID", "DLQ_ID" // and what they stand for, once that is there
 	for _, span := range d.spans {
 		line, ok := strings.CutPrefix(span.text, "bin/posthorn ")
 		if !ok || d.section(span.line) != "Quick start" {
 			continue
 		}
-		args, err := words(strings.NewReplacer(nobodyListens, "http://127.0.0.1:1/hook", " ID", " "+id).Replace(s.toReal.Replace(line)))
+		args, err := words(strings.NewReplacer(nobodyListens, "http://127.0.0.1:1/hook", "EP_ID", endpoint, "DLQ_ID", letter).Replace(s.toReal.Replace(line)))
 		require.NoError(s.t, err, d.at(span.line))
 		name := strings.Join(args[:min(2, len(args))], " ")
 		looked = append(looked, name)
@@ -55,16 +55,18 @@ func (s *session) lookOn(d *document, post call) {
 		case "events list":
 			require.Contains(s.t, out, "test.event")
 		case "endpoints create":
-			id = idIn(s.t, out, `(?m)^id +(ep_\w+)$`)
+			endpoint = idIn(s.t, out, `(?m)^id +(ep_\w+)$`)
 			s.post(post)
 		case "dlq list":
 			var listed []struct{ ID string }
 			require.True(s.t, eventually(func() bool {
 				return json.Unmarshal([]byte(s.posthorn("dlq", "list", "--json")), &listed) == nil && len(listed) == 1
 			}), "%s: no dead letter", d.at(span.line))
-			require.Contains(s.t, s.posthorn(args...), listed[0].ID)
+			out = s.posthorn(args...)
+			letter = idIn(s.t, out, `(?m)^(dlq_\w+) `)
+			require.Equal(s.t, endpoint, idIn(s.t, out, `(?m)^dlq_\w+ +(ep_\w+) `))
 		case "endpoints update":
-			id = idIn(s.t, s.posthorn("dlq", "list"), `(dlq_\w+)`)
+			require.Contains(s.t, out, endpoint)
 		case "dlq replay":
 			require.Empty(s.t, s.posthorn("dlq", "list"))
 			require.True(s.t, eventually(func() bool {

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -135,7 +136,7 @@ func (a attempt) headers(body []byte) http.Header {
 	return h
 }
 
-func send(t *testing.T, client *http.Client, url string, header http.Header, body []byte) int {
+func send(t *testing.T, client *http.Client, url string, header http.Header, body []byte) (status int, said string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
 	require.NoError(t, err)
@@ -143,9 +144,9 @@ func send(t *testing.T, client *http.Client, url string, header http.Header, bod
 	resp, err := client.Do(req)
 	require.NoError(t, err)
 	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
+	word, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	return resp.StatusCode
+	return resp.StatusCode, string(word)
 }
 
 // api calls the running program and returns its answer.
@@ -163,6 +164,14 @@ func api(ctx context.Context, t *testing.T, client *http.Client, method, url, bo
 	require.NoError(t, json.NewDecoder(resp.Body).Decode(&v))
 	require.Equal(t, status, resp.StatusCode, v)
 	return v
+}
+
+// wordOf is what a receiver answers to what it refuses. One that is not signed has no
+// time either.
+var wordOf = map[string]string{
+	"another body": "signature", "another secret": "signature", "of an hour ago": "timestamp", "of the next hour": "timestamp",
+	"signed for another": "signature", "with a newer time": "signature", "a time that is none": "timestamp|signature", "half a signature": "signature",
+	"not signed": "timestamp|signed",
 }
 
 // Every receiver that is printed takes what Posthorn sends, once, also while its
@@ -230,9 +239,14 @@ func TestTheReceiversWorkAsPrinted(t *testing.T) {
 			body := []byte(`{"id":"evt_x","event":"a.b","timestamp":"2026-11-24T20:13:18.464Z","data":{"n":1}}`)
 			now := time.Now()
 			good := attempt{"evt_x", fresh, now}
-			require.Equal(t, 204, send(t, client, both.url, good.headers(body), body))
+			takes := func(a attempt, why string) {
+				t.Helper()
+				status, _ := send(t, client, both.url, a.headers(body), body)
+				require.Equal(t, 204, status, why)
+			}
+			takes(good, "the new secret")
 			require.Contains(t, both.line(t), "evt_x")
-			require.Equal(t, 204, send(t, client, both.url, attempt{"evt_x", secret, now}.headers(body), body))
+			takes(attempt{"evt_x", secret, now}, "the old one")
 			for name, header := range map[string]http.Header{
 				"another body":        good.headers([]byte(strings.Replace(string(body), `"n":1`, `"n":2`, 1))),
 				"another secret":      attempt{"evt_x", "somebody-elses", now}.headers(body),
@@ -244,14 +258,49 @@ func TestTheReceiversWorkAsPrinted(t *testing.T) {
 				"half a signature":    replaced(good.headers(body), "Webhook-Signature", good.headers(body).Get("Webhook-Signature")[:20]),
 				"not signed":          {},
 			} {
-				require.Equal(t, 401, send(t, client, both.url, header, body), name)
+				status, said := send(t, client, both.url, header, body)
+				require.Equal(t, 401, status, name)
+				require.Regexp(t, wordOf[name], said, "%s: a word on what is wrong", name)
 			}
-			require.Equal(t, 413, send(t, client, both.url, good.headers(body), bytes.Repeat([]byte(" "), 1<<20+1)))
-			require.Equal(t, 204, send(t, client, both.url, good.headers(body), body), "what was refused did it no harm")
+			status, said := send(t, client, both.url, good.headers(body), bytes.Repeat([]byte(" "), 1<<20+1))
+			require.Equal(t, 413, status)
+			require.Contains(t, said, "body")
+			takes(good, "what was refused did it no harm")
+			atOnce(t, client, both, fresh)
 			require.Empty(t, both.lines)
 			require.Empty(t, after.lines)
 			require.Empty(t, r.lines)
 		})
+	}
+}
+
+// atOnce sends events at the same time, each of them four times: they have to make one
+// whole line each.
+func atOnce(t *testing.T, client *http.Client, to *receiver, secret string) {
+	t.Helper()
+	var all sync.WaitGroup
+	want := map[string]bool{}
+	statuses := make(chan int, 80)
+	for n := range 20 {
+		id := fmt.Sprintf("evt_%d", n)
+		body := []byte(`{"id":"` + id + `","event":"a.b","timestamp":"2026-11-24T20:13:18.464Z","data":{}}`)
+		want[id+" a.b {}"] = true
+		for range 4 {
+			all.Go(func() {
+				status, _ := send(t, client, to.url, attempt{id, secret, time.Now()}.headers(body), body)
+				statuses <- status
+			})
+		}
+	}
+	all.Wait()
+	close(statuses)
+	for status := range statuses {
+		require.Equal(t, 204, status)
+	}
+	for range 20 {
+		line := to.line(t)
+		require.True(t, want[line], line)
+		delete(want, line)
 	}
 }
 
