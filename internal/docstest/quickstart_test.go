@@ -34,13 +34,13 @@ const nobodyListens = "http://localhost:9999/hook"
 func (s *session) lookOn(d *document, post call) {
 	s.t.Helper()
 	var looked []string
-	endpoint, letter := "EP_ID", "DLQ_ID" // and what they stand for, once that is there
+	endpoint, letter := "EP-ID", "DLQ-ID" // and what they stand for, once that is there
 	for _, span := range d.spans {
 		line, ok := strings.CutPrefix(span.text, "bin/posthorn ")
 		if !ok || d.section(span.line) != "Quick start" {
 			continue
 		}
-		args, err := words(strings.NewReplacer(nobodyListens, "http://127.0.0.1:1/hook", "EP_ID", endpoint, "DLQ_ID", letter).Replace(s.toReal.Replace(line)))
+		args, err := words(strings.NewReplacer(nobodyListens, "http://127.0.0.1:1/hook", "EP-ID", endpoint, "DLQ-ID", letter).Replace(s.toReal.Replace(line)))
 		require.NoError(s.t, err, d.at(span.line))
 		name := strings.Join(args[:min(2, len(args))], " ")
 		looked = append(looked, name)
