@@ -32,7 +32,7 @@ func endpointPath(id, action string) string {
 }
 
 var endpointFields = []string{
-	"id", "url", "status", "status_reason", "events", "description", "max_retries", "timeout", "retry_policy", "rate_limit",
+	"id", "url", "status", "status_reason", "left_alone_until", "events", "description", "max_retries", "timeout", "retry_policy", "rate_limit",
 	"headers", "metadata", "created_at", "updated_at",
 }
 
@@ -46,7 +46,7 @@ func listEndpoints(r *remote) *cobra.Command {
 	}
 	limit := limitFlag(c)
 	c.RunE = r.runs(func(ctx context.Context, c *client.Client, _ []string) error {
-		return r.list(ctx, c, endpointsPath, nil, *limit, "id", "status", "events", "url", "status_reason")
+		return r.list(ctx, c, endpointsPath, nil, *limit, "id", "status", "left_alone_until", "events", "url", "status_reason")
 	})
 	return c
 }

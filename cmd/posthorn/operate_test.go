@@ -111,6 +111,28 @@ func TestTheCommandLineSpeaksToARunningPosthorn(t *testing.T) {
 	require.NotNil(t, json.Unmarshal([]byte(ok("stats")), &rows), "a table is no JSON")
 }
 
+func TestTheCommandLineSaysUntilWhenAnEndpointIsLeftAlone(t *testing.T) {
+	t.Setenv("POSTHORN_URL", localURL(t))
+	down := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	defer down.Close()
+	ok := func(args ...string) string {
+		t.Helper()
+		code, out, said := printed(t, args...)
+		require.Zero(t, code, said)
+		return out
+	}
+	e := idIn(t, ok("endpoints", "create", down.URL, "--events", "*", "--json"))
+	require.Regexp(t, `(?m)^ID +STATUS +LEFT ALONE UNTIL +EVENTS`, ok("endpoints", "list"))
+	require.Regexp(t, `(?m)^`+e+` +active +- `, ok("endpoints", "list"))
+	for range 10 { // as many as the breaker asks for
+		ok("endpoints", "test", e)
+	}
+	const moment = `20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d\d\dZ`
+	open := regexp.MustCompile(`(?m)^` + e + ` +active +` + moment)
+	require.Eventually(t, func() bool { return open.MatchString(ok("endpoints", "list")) }, 20*time.Second, 50*time.Millisecond)
+	require.Regexp(t, `(?m)^left alone until +`+moment+`$`, ok("endpoints", "show", e))
+}
+
 // idIn is the id that a command's JSON has.
 func idIn(t *testing.T, out string) string {
 	t.Helper()

@@ -68,6 +68,24 @@ func (t *Table) EndpointState(ctx context.Context, tenant, id string) (hook.Endp
 	return decodeState(out.Item), nil
 }
 
+// EndpointStates is EndpointState of several endpoints of a tenant, different
+// ones, in the order of ids, in as few calls as take them.
+func (t *Table) EndpointStates(ctx context.Context, tenant string, ids []string) ([]hook.EndpointState, error) {
+	keys := make([]item, len(ids))
+	for i, id := range ids {
+		keys[i] = stateKey(tenant, id)
+	}
+	found, err := t.batchGet(ctx, keys)
+	if err != nil {
+		return nil, fmt.Errorf("read states of %d endpoints: %w", len(ids), err)
+	}
+	states := make([]hook.EndpointState, len(ids))
+	for i, k := range keys {
+		states[i] = decodeState(found[keyName(k)])
+	}
+	return states, nil
+}
+
 // SaveEndpointState writes a state whose Rev is the new revision, only where it
 // is at Rev-1, or, for Rev 1, where there is none: hook.ErrConflict otherwise.
 // The rate limit's slots are not touched: they are taken all the while.

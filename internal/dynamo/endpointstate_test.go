@@ -199,3 +199,34 @@ func TestAStateThatNobodyRemovesExpires(t *testing.T) {
 		require.Equal(t, &types.AttributeValueMemberN{Value: strconv.FormatInt(w.clock().Add(30*24*time.Hour).Unix(), 10)}, it[dynamo.TTL])
 	}
 }
+
+func TestTheStatesOfManyEndpointsComeInTheirOrder(t *testing.T) {
+	t.Parallel()
+	w := setup(t)
+	ids := make([]string, 101) // one more than a call takes
+	expected := make([]hook.EndpointState, len(ids))
+	for i := range ids {
+		ids[i] = w.endpointID()
+	}
+	for _, i := range []int{1, 100} {
+		expected[i] = hook.EndpointState{Rev: 1, Mark: strconv.Itoa(i), Epoch: 3, OpenUntil: epoch.Add(time.Minute)}
+		require.NoError(t, w.SaveEndpointState(w.ctx(), tenant, ids[i], expected[i]))
+	}
+	calls := w.faults.Calls("BatchGetItem")
+	states, err := w.EndpointStates(w.ctx(), tenant, ids)
+	require.NoError(t, err)
+	require.Equal(t, expected, states)
+	require.Equal(t, calls+2, w.faults.Calls("BatchGetItem"))
+
+	states, err = w.EndpointStates(w.ctx(), "other", ids[:2])
+	require.NoError(t, err)
+	require.Equal(t, make([]hook.EndpointState, 2), states, "another tenant's are not seen")
+	states, err = w.EndpointStates(w.ctx(), tenant, nil)
+	require.NoError(t, err)
+	require.Empty(t, states)
+	require.Equal(t, calls+3, w.faults.Calls("BatchGetItem"))
+
+	w.faults.Add(faultwire.Fault{Operation: "BatchGetItem", Mode: faultwire.FailBefore, Times: faultwire.Always})
+	_, err = w.EndpointStates(w.ctx(), tenant, ids[:2])
+	require.ErrorContains(t, err, "read states of 2 endpoints")
+}

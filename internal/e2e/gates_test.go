@@ -36,6 +36,7 @@ func TestABrokenEndpointIsLeftAloneUntilAProbeSucceeds(t *testing.T) {
 			deliveries = append(deliveries, "dlv_"+made[0][4:30]+"_"+broken[3:])
 		}
 		s.eventually("the open breaker", func() bool { return s.peek("/api/v1/deliveries/" + deliveries[39])["waiting_for"] == "breaker" })
+		require.NotNil(t, s.peek("/api/v1/webhooks/" + broken)["left_alone_until"])
 		// Its posts are few, however much waits: those until it opened, and the probes.
 		require.Less(t, len(s.receiver.at(t, "/broken")), 60)
 		s.eventually("the other endpoint's", func() bool { return len(s.receiver.at(t, "/all")) == 40 })
@@ -46,6 +47,7 @@ func TestABrokenEndpointIsLeftAloneUntilAProbeSucceeds(t *testing.T) {
 			attempts += int(s.until(d, "delivered")["attempts"].(float64))
 		}
 		require.Len(t, s.receiver.at(t, "/broken"), attempts, "each post is an attempt, and no wait is")
+		s.eventually("the closed breaker", func() bool { return s.peek("/api/v1/webhooks/" + broken)["left_alone_until"] == nil })
 		s.eventually("the notice", func() bool { return len(s.notices(t, "/told", "posthorn.endpoint.recovered")) > 0 })
 		require.Contains(t, s.notices(t, "/told", "posthorn.endpoint.recovered")[0].body, broken)
 		require.Len(t, s.receiver.at(t, "/all"), 40, "* is everybody's events, and not our own")

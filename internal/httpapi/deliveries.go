@@ -101,7 +101,10 @@ func (a *API) breakerOpen(ctx context.Context, d *hook.Delivery, state hook.Endp
 	if errors.Is(err, hook.ErrNotFound) {
 		return false, nil
 	}
-	return err == nil && state.Epoch >= e.Seen(), err
+	if err != nil {
+		return false, err
+	}
+	return !leftAloneUntil(e, state).IsZero(), nil
 }
 
 func answerAttempt(t hook.Attempt) attemptAnswer {

@@ -87,6 +87,15 @@ func (w *world) EndpointState(_ context.Context, _, id string) (s hook.EndpointS
 	return s, err
 }
 
+func (w *world) EndpointStates(_ context.Context, _ string, ids []string) (all []hook.EndpointState, err error) {
+	err = w.call("states", func() {
+		for _, id := range ids {
+			all = append(all, w.states[id])
+		}
+	})
+	return all, err
+}
+
 func (w *world) Seal(_ context.Context, tenant, endpointID string, plain []byte) (sealed []byte, err error) {
 	err = w.call("seal", func() { sealed = fmt.Appendf(nil, "%s/%s/%s", tenant, endpointID, plain) })
 	return sealed, err

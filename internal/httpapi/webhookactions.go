@@ -48,6 +48,10 @@ func (a *API) rotateSecret(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return named(err, "endpoint") // before anything is sealed for it
 	}
+	state, err := a.o.Endpoints.EndpointState(r.Context(), tenant, id)
+	if err != nil {
+		return err // before anything is changed that would go unanswered
+	}
 	given := secret != ""
 	if given {
 		err = a.isAnother(r, before, secret)
@@ -73,7 +77,7 @@ func (a *API) rotateSecret(w http.ResponseWriter, r *http.Request) error {
 		return named(err, "endpoint")
 	}
 	a.logChange(r, "endpoint secret rotated", id)
-	shown := answerEndpoint(e)
+	shown := answerEndpoint(e, state)
 	shown.Secret = secret
 	return a.answer(w, r, http.StatusOK, shown)
 }
@@ -151,7 +155,8 @@ func (a *API) pauseEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return a.answer(w, r, http.StatusOK, answerEndpoint(e))
+	// What its breaker was before says nothing of it while it is paused.
+	return a.answer(w, r, http.StatusOK, answerEndpoint(e, hook.EndpointState{}))
 }
 
 // resumeEndpoint makes an endpoint active again, closes its breaker, and starts the

@@ -89,7 +89,7 @@ func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 // changedField is newField for a change of an endpoint, which takes less.
 func (f *endpointFields) changedField(a *API, name, value []byte) error {
 	switch field := string(name); field {
-	case "secret", "id", "status", "status_reason", "created_at", "updated_at":
+	case "secret", "id", "status", "status_reason", "left_alone_until", "created_at", "updated_at":
 		return &hook.InvalidError{Field: field, Code: "read_only_field", Reason: "cannot be changed"}
 	}
 	return f.field(a, name, value)

@@ -25,6 +25,8 @@ type Endpoints interface {
 	// EndpointState reads what deliveries have shown of an endpoint; the zero
 	// state where that is nothing.
 	EndpointState(ctx context.Context, tenant, id string) (hook.EndpointState, error)
+	// EndpointStates is EndpointState of several, in the order of ids.
+	EndpointStates(ctx context.Context, tenant string, ids []string) ([]hook.EndpointState, error)
 	// EndpointCounts counts those of all tenants.
 	EndpointCounts(ctx context.Context) (hook.EndpointCounts, error)
 }
@@ -50,12 +52,13 @@ type endpointAnswer struct {
 	Metadata     map[string]string   `json:"metadata"`
 	Status       hook.EndpointStatus `json:"status"`
 	StatusReason text                `json:"status_reason"`
+	LeftAlone    moment              `json:"left_alone_until"`
 	Secret       string              `json:"secret,omitempty"`
 	CreatedAt    moment              `json:"created_at"`
 	UpdatedAt    moment              `json:"updated_at"`
 }
 
-func answerEndpoint(e *hook.Endpoint) endpointAnswer {
+func answerEndpoint(e *hook.Endpoint, state hook.EndpointState) endpointAnswer {
 	metadata := e.Metadata
 	if metadata == nil {
 		metadata = map[string]string{}
@@ -71,8 +74,20 @@ func answerEndpoint(e *hook.Endpoint) endpointAnswer {
 	return endpointAnswer{
 		ID: e.ID, URL: e.URL, Events: e.Filters, MaxRetries: e.MaxRetries, Timeout: e.Timeout.Seconds(),
 		RetryPolicy: text(e.RetryPolicy), Description: e.Description, Headers: headers, RateLimit: rate, Metadata: metadata,
-		Status: e.Status, StatusReason: text(e.StatusReason), CreatedAt: moment(e.CreatedAt), UpdatedAt: moment(e.UpdatedAt),
+		Status: e.Status, StatusReason: text(e.StatusReason), LeftAlone: moment(leftAloneUntil(e, state)),
+		CreatedAt: moment(e.CreatedAt), UpdatedAt: moment(e.UpdatedAt),
 	}
+}
+
+// leftAloneUntil is when the breaker of an endpoint lets its next probe through,
+// zero where it is closed. It may have passed: the breaker stays what it is until
+// a probe has succeeded. One that was open before the endpoint was paused,
+// disabled, resumed or mended says nothing of it now.
+func leftAloneUntil(e *hook.Endpoint, state hook.EndpointState) time.Time {
+	if state.Epoch < e.Seen() {
+		return time.Time{}
+	}
+	return state.OpenUntil
 }
 
 func (a *API) createEndpoint(w http.ResponseWriter, r *http.Request) error {
@@ -114,7 +129,7 @@ func (a *API) createEndpoint(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	a.logChange(r, "endpoint created", e.ID)
-	shown := answerEndpoint(e)
+	shown := answerEndpoint(e, hook.EndpointState{}) // nothing was delivered to it yet
 	shown.Secret = f.secret
 	w.Header().Set("Location", "/api/v1/webhooks/"+e.ID)
 	return a.answer(w, r, http.StatusCreated, shown)
@@ -138,7 +153,11 @@ func (a *API) getEndpoint(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return named(err, "endpoint")
 	}
-	return a.answer(w, r, http.StatusOK, answerEndpoint(e))
+	state, err := a.o.Endpoints.EndpointState(r.Context(), e.Tenant, id)
+	if err != nil {
+		return err
+	}
+	return a.answer(w, r, http.StatusOK, answerEndpoint(e, state))
 }
 
 func (a *API) changeEndpoint(w http.ResponseWriter, r *http.Request) error {
@@ -153,6 +172,12 @@ func (a *API) changeEndpoint(w http.ResponseWriter, r *http.Request) error {
 	}
 	if len(f.changes) == 0 && !f.hasHeaders {
 		return a.getEndpoint(w, r)
+	}
+	// What is shown of the breaker is read before the change, so that a change
+	// that was made is answered.
+	state, err := a.o.Endpoints.EndpointState(r.Context(), tenantOf(r), id)
+	if err != nil {
+		return err
 	}
 	if err := f.seal(r.Context(), a, tenantOf(r), id); err != nil {
 		return err
@@ -176,7 +201,7 @@ func (a *API) changeEndpoint(w http.ResponseWriter, r *http.Request) error {
 		return named(err, "endpoint")
 	}
 	a.logChange(r, "endpoint changed", id)
-	return a.answer(w, r, http.StatusOK, answerEndpoint(e))
+	return a.answer(w, r, http.StatusOK, answerEndpoint(e, state))
 }
 
 func (a *API) deleteEndpoint(w http.ResponseWriter, r *http.Request) error {
@@ -206,13 +231,33 @@ func (a *API) listEndpoints(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	tenant := tenantOf(r)
-	return writeList(a, w, r, q, source[*hook.Endpoint]{
-		fetch: func(ctx context.Context, p hook.Page) ([]*hook.Endpoint, string, error) {
-			return a.o.Endpoints.ListEndpoints(ctx, tenant, p)
+	return writeList(a, w, r, q, source[endpointAnswer]{
+		fetch: func(ctx context.Context, p hook.Page) ([]endpointAnswer, string, error) {
+			return a.endpointPage(ctx, tenantOf(r), p)
 		},
-		id:     func(e *hook.Endpoint) string { return e.ID },
+		id:     func(e endpointAnswer) string { return e.ID },
 		prefix: hook.EndpointPrefix,
-		encode: encodeEach(func(e *hook.Endpoint) any { return answerEndpoint(e) }),
+		encode: encodeEach(func(e endpointAnswer) any { return e }),
 	})
+}
+
+// endpointPage reads a page of endpoints, and the states of all of them together.
+func (a *API) endpointPage(ctx context.Context, tenant string, p hook.Page) ([]endpointAnswer, string, error) {
+	endpoints, next, err := a.o.Endpoints.ListEndpoints(ctx, tenant, p)
+	if err != nil || len(endpoints) == 0 {
+		return nil, next, err
+	}
+	ids := make([]string, len(endpoints))
+	for i, e := range endpoints {
+		ids[i] = e.ID
+	}
+	states, err := a.o.Endpoints.EndpointStates(ctx, tenant, ids)
+	if err != nil {
+		return nil, "", err
+	}
+	shown := make([]endpointAnswer, len(endpoints))
+	for i, e := range endpoints {
+		shown[i] = answerEndpoint(e, states[i])
+	}
+	return shown, next, nil
 }

@@ -38,7 +38,7 @@ func TestRegisterWithEverything(t *testing.T) {
 	require.Equal(t, map[string]any{
 		"id": id, "url": "https://example.com/a?b=<c>&d", "events": []any{"user.created", "order.*", "*"},
 		"secret": "test-secret", "max_retries": 0.0, "timeout": 1.0, "retry_policy": "critical", "description": "Größe & <so>",
-		"metadata": map[string]any{"team": "a"}, "headers": map[string]any{}, "rate_limit": nil, "status": "active", "status_reason": nil,
+		"metadata": map[string]any{"team": "a"}, "headers": map[string]any{}, "rate_limit": nil, "status": "active", "status_reason": nil, "left_alone_until": nil,
 		"created_at": "2026-03-04T05:06:07.891Z", "updated_at": "2026-03-04T05:06:07.891Z",
 	}, v)
 	require.Contains(t, rec.Body.String(), "<c>&d", "no HTML escapes")
@@ -66,7 +66,7 @@ func TestRegisterWithDefaults(t *testing.T) {
 		v := requireJSON(t, w.do("POST", "/api/v1/webhooks", body), http.StatusCreated)
 		require.Equal(t, "whsec_made", v["secret"])
 		require.Equal(t, 30.0, v["timeout"])
-		for _, null := range []string{"max_retries", "retry_policy", "rate_limit", "status_reason"} {
+		for _, null := range []string{"max_retries", "retry_policy", "rate_limit", "status_reason", "left_alone_until"} {
 			require.Contains(t, v, null)
 			require.Nil(t, v[null], null)
 		}
@@ -409,5 +409,73 @@ func TestAFilterOfOwnEventsNamesOneThatThereIs(t *testing.T) {
 		body := `{"url":"https://example.com/hook","events":["*","` + f + `"]}`
 		p := requireProblem(t, w.do("POST", "/api/v1/webhooks", body), 400, "invalid_filter", "events[1]")
 		require.Contains(t, p["detail"], "posthorn.delivery.dead")
+	}
+}
+
+func TestAnEndpointSaysUntilWhenItIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	id, other := w.register(t, anyEndpoint), w.register(t, anyEndpoint)
+	path := "/api/v1/webhooks/" + id
+	const until, passed = "2026-03-04T05:06:37.891Z", "2026-03-04T05:06:06.891Z"
+	requireShown := func(expected any, why string) {
+		t.Helper()
+		require.Equal(t, expected, requireJSON(t, w.do("GET", path, ""), http.StatusOK)["left_alone_until"], why)
+		items, _ := requireData(t, w.do("GET", "/api/v1/webhooks", ""))
+		require.Equal(t, other, items[0]["id"])
+		require.Nil(t, items[0]["left_alone_until"], "another's breaker")
+		require.Equal(t, expected, items[1]["left_alone_until"], why)
+	}
+	requireShown(nil, "nothing was delivered yet")
+	w.states[id] = hook.EndpointState{WindowAttempts: 9, WindowFailures: 9, NextSlot: start.Add(time.Hour)}
+	requireShown(nil, "the breaker is closed")
+	w.states[id] = hook.EndpointState{OpenUntil: start.Add(30 * time.Second)}
+	requireShown(until, "it is open")
+	w.states[id] = hook.EndpointState{OpenUntil: start.Add(-time.Second)}
+	requireShown(passed, "no probe has succeeded yet")
+
+	w.states[id] = hook.EndpointState{OpenUntil: start.Add(30 * time.Second)}
+	for _, change := range []struct{ method, path, body string }{{"PATCH", path, `{"timeout":10}`}, {"PATCH", path, `{}`}, {"POST", path + "/rotate-secret", ""}} {
+		v := requireJSON(t, w.do(change.method, change.path, change.body), http.StatusOK)
+		require.Equal(t, until, v["left_alone_until"], "%v", change)
+	}
+	require.Nil(t, requireJSON(t, w.do("PATCH", path, `{"url":"https://example.com/mended"}`), http.StatusOK)["left_alone_until"])
+	requireShown(nil, "it was mended since")
+	w.states[id] = hook.EndpointState{OpenUntil: start.Add(30 * time.Second), Epoch: 1}
+	requireShown(until, "it is open again")
+	require.Nil(t, requireJSON(t, w.do("POST", path+"/pause", ""), http.StatusOK)["left_alone_until"])
+	requireShown(nil, "it is paused")
+	requireProblem(t, w.do("PATCH", path, `{"left_alone_until":null}`), 400, "read_only_field", "left_alone_until")
+}
+
+func TestTheStatesOfAPageOfEndpointsAreReadTogether(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	requireData(t, w.do("GET", "/api/v1/webhooks", ""))
+	require.Zero(t, w.calls["states"], "there is nothing to read")
+	for range 2 * encodeSize {
+		w.register(t, anyEndpoint)
+	}
+	requireData(t, w.do("GET", "/api/v1/webhooks", ""))
+	require.Equal(t, 1, w.calls["states"])
+	require.Zero(t, w.calls["state"])
+}
+
+// What is not known of an endpoint's breaker is not shown as if it were closed,
+// and a change that would not be answered is not made.
+func TestAnEndpointWhoseStateCannotBeRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	id := w.register(t, anyEndpoint)
+	path, before := "/api/v1/webhooks/"+id, *w.eps[id]
+	for _, r := range []struct{ op, method, path, body string }{
+		{"state", "GET", path, ""},
+		{"states", "GET", "/api/v1/webhooks", ""},
+		{"state", "PATCH", path, `{"timeout":10}`},
+		{"state", "POST", path + "/rotate-secret", ""},
+	} {
+		w.faults[r.op] = failed
+		requireProblem(t, w.do(r.method, r.path, r.body), 503, "unavailable", "")
+		require.Equal(t, before, *w.eps[id], "%v", r)
 	}
 }
