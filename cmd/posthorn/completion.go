@@ -21,6 +21,24 @@ const (
 	completionMost = 50
 )
 
+// ownCompletion gives the library's command the errors of all others: one line, and 2.
+func ownCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		if c.Name() != "completion" {
+			continue
+		}
+		like := group(c.Use, c.Short)
+		c.Args, c.RunE, c.Example = like.Args, like.RunE, "  posthorn completion bash"
+		for _, shell := range c.Commands() {
+			shell.Args, shell.Example = none, "  posthorn completion "+shell.Name()
+			if f := shell.Flags().Lookup("no-descriptions"); f != nil {
+				f.Usage = "Leave out what each completion is."
+			}
+		}
+	}
+}
+
 // all offers the ids of a list of the API, newest first, with a field that says
 // what each is. Where the API does not answer it offers nothing.
 func (r *remote) all(path, about string) cobra.CompletionFunc {

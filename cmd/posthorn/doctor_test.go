@@ -179,7 +179,7 @@ func TestHealthAsksARunningServer(t *testing.T) {
 	t.Setenv("PORT", "1")
 	o := posthorn(t, "health")
 	require.Equal(t, exitFailure, o.code)
-	require.Contains(t, o.stderr, "connection refused")
+	require.Contains(t, o.stderr, "nothing answers at http://127.0.0.1:1/health")
 	require.Equal(t, exitUsage, posthorn(t, "health", "--server", "8000").code)
 	ill := httptest.NewServer(nil)
 	defer ill.Close()

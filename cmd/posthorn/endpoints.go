@@ -164,7 +164,7 @@ func createEndpoint(r *remote) *cobra.Command {
 		if len(args) > 0 && cmd.Flags().Changed("url") {
 			return lineError{errors.New("--url: give the endpoint's URL once")}
 		} else if len(args) > 0 {
-			e.url = args[0]
+			e.url, r.argument = args[0], "url"
 		}
 		body, err := e.body(cmd.Flags())
 		if err == nil && e.url == "" {
@@ -205,7 +205,7 @@ func secretFlag(c *cobra.Command) *secretText {
 }
 
 func (s *secretText) flag(c *cobra.Command) {
-	c.Flags().StringVar(&s.text, "secret", "", "A `SECRET` of your own instead of one that is made; -: the first line of standard input, where others on this machine do not see it.")
+	c.Flags().Var(filled{&s.text}, "secret", "A `SECRET` of your own instead of one that is made; -: the first line of standard input, where others on this machine do not see it.")
 }
 
 // into puts the secret into a request's body where there is one.

@@ -85,7 +85,7 @@ func sendEvent(r *remote) *cobra.Command {
 			return lineError{errors.New("--type: says which event type, such as order.created")}
 		}
 		if cmd.Flags().Changed("payload") == cmd.Flags().Changed("file") {
-			return lineError{errors.New("give the payload, with either --payload or --file")}
+			return lineError{errors.New("give the payload, with either --payload or --file; --file - is standard input")}
 		}
 		text, err := payloadOf(payload, file)
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -82,8 +83,15 @@ func ask(where string) error {
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	resp, err := client.Do(req)
-	if err != nil {
-		return err
+	switch failed := (*url.Error)(nil); {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("nothing answers at %s", where)
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%s does not answer within %s", where, healthTime)
+	case errors.As(err, &failed):
+		return fmt.Errorf("ask %s: %w", where, failed.Err)
+	case err != nil:
+		return fmt.Errorf("ask %s: %w", where, err)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
 	if err := errors.Join(err, resp.Body.Close()); err != nil {

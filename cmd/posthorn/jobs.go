@@ -76,6 +76,11 @@ func (r *remote) start(ctx context.Context, c *client.Client, path string, body 
 	if noWait {
 		return r.job(ctx, c, answer.Job.ID)
 	}
+	if !isTerminal(os.Stderr) { // on one, the bar says it
+		if err := hint("Waiting until " + answer.Job.ID + " is over."); err != nil {
+			return err
+		}
+	}
 	return r.wait(ctx, c, answer.Job.ID)
 }
 

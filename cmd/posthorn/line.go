@@ -128,6 +128,30 @@ func (o optional) Set(s string) error {
 // Type implements pflag.Value.
 func (o optional) Type() string { return o.what }
 
+// filled is a flag that is not given empty: a variable of a script that has no value
+// is a mistake, and not the same as no flag.
+type filled struct{ to *string }
+
+// String implements pflag.Value.
+func (f filled) String() string {
+	if f.to == nil {
+		return ""
+	}
+	return *f.to
+}
+
+// Set implements pflag.Value.
+func (f filled) Set(s string) error {
+	if s == "" {
+		return errors.New("has no value")
+	}
+	*f.to = s
+	return nil
+}
+
+// Type implements pflag.Value.
+func (f filled) Type() string { return "string" }
+
 // flagError says which flag is wrong, and how, without the library's words.
 func flagError(err error) error {
 	var unknown *pflag.NotExistError
@@ -142,6 +166,8 @@ func flagError(err error) error {
 		return fmt.Errorf("there is no flag %s%s", dashes, unknown.GetSpecifiedName())
 	case errors.As(err, &empty):
 		return fmt.Errorf("--%s: has no value", empty.GetFlag().Name)
+	case errors.As(err, &wrong) && wrong.GetValue() == "":
+		return fmt.Errorf("--%s: has no value", wrong.GetFlag().Name)
 	case errors.As(err, &wrong):
 		f := wrong.GetFlag()
 		return fmt.Errorf("--%s: must be %s, and not %q", f.Name, aValue(f), wrong.GetValue())

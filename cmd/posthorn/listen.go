@@ -12,8 +12,10 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -55,6 +57,9 @@ func (c *listenHere) Validate() error {
 			return fmt.Errorf("%s: must be a URL of http or https", name)
 		}
 	}
+	if _, port, err := net.SplitHostPort(c.Addr); err != nil || !isPort(port) {
+		return fmt.Errorf("--addr: must be HOST:PORT, such as 127.0.0.1:9000, and not %q", c.Addr)
+	}
 	if len(c.Events) == 0 {
 		c.Events = []string{"*"}
 	}
@@ -63,6 +68,12 @@ func (c *listenHere) Validate() error {
 		return errors.New("--events: a filter is empty: give one such as 'order.*', or '*' for all")
 	}
 	return c.remote.Validate()
+}
+
+// isPort says whether a text is the number of a port, or 0 for any.
+func isPort(text string) bool {
+	_, err := strconv.ParseUint(text, 10, 16)
+	return err == nil
 }
 
 // cleanUp is how long the endpoint's removal may take when the command ends.
@@ -153,45 +164,50 @@ type showing struct {
 // ServeHTTP implements http.Handler.
 func (s *showing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	event, err := verify.Request(r, s.secret)
-	status := http.StatusNoContent
+	status, failed := http.StatusNoContent, error(nil)
 	if err != nil {
 		status = verify.Status(err)
 	} else if s.to != "" {
-		status = s.forward(r)
+		status, failed = s.forward(r)
 	}
-	s.print(event, err, status)
+	s.print(event, err, status, failed)
 	w.WriteHeader(status)
 }
 
 // forward posts a delivery on as it came, and returns the answer's status: 502
-// where there is none.
-func (s *showing) forward(r *http.Request) int {
+// where there is none, and why.
+func (s *showing) forward(r *http.Request) (int, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		return http.StatusBadGateway
+		return http.StatusBadGateway, err
 	}
 	req, err := http.NewRequestWithContext(r.Context(), http.MethodPost, s.to, bytes.NewReader(body))
 	if err != nil {
-		return http.StatusBadGateway
+		return http.StatusBadGateway, err
 	}
 	req.Header = r.Header.Clone()
 	resp, err := s.client.Do(req)
-	if err != nil {
-		return http.StatusBadGateway
+	if errors.Is(err, syscall.ECONNREFUSED) {
+		return http.StatusBadGateway, fmt.Errorf("nothing answers at %s", s.to)
+	} else if err != nil {
+		return http.StatusBadGateway, err
 	}
 	if err := resp.Body.Close(); err != nil {
-		return http.StatusBadGateway
+		return http.StatusBadGateway, err
 	}
-	return resp.StatusCode
+	return resp.StatusCode, nil
 }
 
 // print writes the lines of a delivery. Where they cannot be written, the answer
 // is all that is left of it.
-func (s *showing) print(e verify.Event, refused error, status int) {
+func (s *showing) print(e verify.Event, refused error, status int, failed error) {
 	var b bytes.Buffer
-	signature := "genuine"
+	signature, forward := "genuine", ""
 	if refused != nil {
 		signature = refused.Error()
+	}
+	if failed != nil {
+		forward = failed.Error()
 	}
 	if s.json {
 		line := struct {
@@ -200,12 +216,16 @@ func (s *showing) print(e verify.Event, refused error, status int) {
 			Attempt    int          `json:"attempt"`
 			Signature  string       `json:"signature"`
 			Answer     int          `json:"answer"`
-		}{e, e.DeliveryID, e.Attempt, signature, status}
+			Forward    string       `json:"forward,omitempty"` // why nothing answered there
+		}{e, e.DeliveryID, e.Attempt, signature, status, forward}
 		if err := json.NewEncoder(&b).Encode(line); err != nil {
 			return
 		}
 	} else {
 		fmt.Fprintf(&b, "%s  %s  attempt %d  signature: %s  answered: %d\n", printable(e.Type), printable(e.ID), e.Attempt, printable(signature), status)
+		if forward != "" {
+			fmt.Fprintf(&b, "  %s\n", printable(forward))
+		}
 		if len(e.Data) > 0 {
 			fmt.Fprintf(&b, "  %s\n", printable(string(e.Data)))
 		}

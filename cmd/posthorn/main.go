@@ -78,6 +78,7 @@ func posthornCommand() *cobra.Command {
 	add(calling, endpointsCommand(), eventsCommand(), deliveriesCommand(), dlqCommand(), jobsCommand(), statsCommand(), eventTypesCommand(), listenCommand())
 	add(tending, keysCommand(), reconcileCommand(), doctorCommand())
 	root.AddCommand(&cobra.Command{Use: "version", Short: "Print the version", Args: none, RunE: printVersion})
+	ownCompletion(root)
 	offerNoFiles(root)
 	return root
 }

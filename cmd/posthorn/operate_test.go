@@ -19,6 +19,8 @@ import (
 
 	"posthorn/internal/client"
 	"posthorn/internal/config"
+	"posthorn/internal/hook"
+	"posthorn/internal/sign"
 )
 
 // banner is what a program greets with, and may be read while it runs.
@@ -281,9 +283,23 @@ func TestWhatGoesWrongIsOneLine(t *testing.T) {
 		case "/api/v1/event-types":
 			http.Error(w, "Unsupported method", http.StatusNotImplemented)
 		case "/api/v1/webhooks":
+			if r.Method == http.MethodPost {
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = io.WriteString(w, `{"status":400,"code":"invalid_url","field":"url","detail":"url: must be http or https."}`)
+				return
+			}
 			http.Error(w, "Bad request syntax", http.StatusBadRequest)
 		case "/api/v1/dlq":
 			w.WriteHeader(http.StatusBadGateway)
+		case "/api/v1/events/evt_y/resend":
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"status":404,"code":"not_found","field":"endpoint_id","detail":"There is no such endpoint."}`)
+		case "/api/v1/dlq/replay":
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"status":400,"code":"invalid_filter","field":"filter.endpoint_id","detail":"filter.endpoint_id: is no id."}`)
+		case "/api/v1/dlq/dlq_x", "/api/v1/events/evt_x/resend", "/api/v1/deliveries/dlv_x/retry", "/api/v1/webhooks/ep_x/pause":
+			w.WriteHeader(http.StatusNotFound)
+			_, _ = io.WriteString(w, `{"status":404,"code":"not_found","detail":"There is no such thing."}`)
 		default:
 			_, _ = io.WriteString(w, "<html>")
 		}
@@ -295,6 +311,15 @@ func TestWhatGoesWrongIsOneLine(t *testing.T) {
 		says string
 	}{
 		"nobody there":      {[]string{"stats", "--server", "http://127.0.0.1:1"}, 1, "nothing answers at http://127.0.0.1:1"},
+		"a filter's field":  {[]string{"dlq", "replay", "--endpoint", "ep_x"}, 2, "posthorn: --endpoint: is no id (400"},
+		"an argument":       {[]string{"endpoints", "create", "ftp://x", "--events", "*"}, 2, "posthorn: URL: must be http or https (400"},
+		"and its flag":      {[]string{"endpoints", "create", "--url", "ftp://x", "--events", "*"}, 2, "posthorn: --url: must be http or https (400"},
+		"no dead letter":    {[]string{"dlq", "show", "dlq_x"}, 1, "posthorn: dlq_x: There is no such thing (404"},
+		"no event":          {[]string{"events", "resend", "evt_x"}, 1, "posthorn: evt_x: There is no such thing (404"},
+		"no such endpoint":  {[]string{"events", "resend", "evt_y", "--endpoint", "ep_y"}, 1, "posthorn: There is no such endpoint (404"},
+		"no delivery":       {[]string{"deliveries", "retry", "dlv_x"}, 1, "posthorn: dlv_x: There is no such thing (404"},
+		"no endpoint":       {[]string{"endpoints", "pause", "ep_x"}, 1, "posthorn: ep_x: There is no such thing (404"},
+		"standard input":    {[]string{"events", "send", "--type", "a"}, 2, "--file - is standard input"},
 		"no URL":            {[]string{"stats", "--server", "localhost:8000"}, 2, "--server"},
 		"no key":            {[]string{"jobs", "list"}, 1, "--key or POSTHORN_KEY"},
 		"an old key":        {[]string{"jobs", "list", "--key", "ph_x_y"}, 1, "does not know this API key"},
@@ -421,6 +446,52 @@ func TestListenRemovesItsEndpointAlsoWhenItIsInterruptedWhileItIsMade(t *testing
 	require.NoError(t, c.until(ctx, &client.Client{URL: server.URL, HTTP: server.Client()}, io.Discard))
 	server.Close()
 	require.Equal(t, []string{"/api/v1/webhooks/ep_x"}, removed)
+}
+
+// Whoever forwards to a program that is not started has to see that it is not.
+func TestListenSaysThatNothingAnswersWhereItForwardsTo(t *testing.T) {
+	const secret = "a-secret-of-mine"
+	body := []byte(`{"id":"evt_x","event":"a.b","timestamp":"2026-11-24T20:13:18.464Z","data":{}}`)
+	for asJSON, says := range map[bool]string{false: "answered: 502\n  nothing answers at http://127.0.0.1:1/hook\n", true: `"answer":502,"forward":"nothing answers at http://127.0.0.1:1/hook"}`} {
+		out := &banner{}
+		s := &showing{out: out, secret: secret, to: "http://127.0.0.1:1/hook", client: &http.Client{Transport: &http.Transport{}}, json: asJSON}
+		req := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(string(body)))
+		sign.Headers(req.Header, []hook.Secret{{Value: secret}}, "evt_x", time.Now(), body)
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, req)
+		require.Equal(t, http.StatusBadGateway, w.Code)
+		require.Contains(t, out.String(), says)
+	}
+}
+
+func TestAPortInUseIsNoMistakeOfTheCommandLine(t *testing.T) {
+	taken := httptest.NewServer(http.NotFoundHandler())
+	defer taken.Close()
+	code, _, said := printed(t, "listen", "--addr", strings.TrimPrefix(taken.URL, "http://"), "--server", taken.URL)
+	require.Equal(t, 1, code, said)
+	require.Contains(t, said, "--addr: listen tcp")
+}
+
+// Where there is no bar, a minute of silence would look like a hang.
+func TestWhatStartsAJobSaysThatItWaits(t *testing.T) {
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPost {
+			_, _ = io.WriteString(w, `{"job":{"id":"job_x"}}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"id":"job_x","kind":"resume","status":"done","done":1,"total":1,"error":null}`)
+	}))
+	defer api.Close()
+	for _, wait := range []bool{true, false} {
+		args := []string{"endpoints", "resume", "ep_x", "--server", api.URL}
+		says := "Waiting until job_x is over.\n"
+		if !wait {
+			args, says = append(args, "--no-wait"), ""
+		}
+		code, _, said := printed(t, args...)
+		require.Zero(t, code, said)
+		require.Equal(t, says, said)
+	}
 }
 
 func TestListenShowsWhatComesAndLeavesNothingBehind(t *testing.T) {

@@ -29,14 +29,15 @@ type remote struct {
 	Profile string
 	JSON    bool
 
-	keyFrom string // what gave the key; empty: there is none
+	keyFrom  string // what gave the key; empty: there is none
+	argument string // the API's field that is given as an argument, and not by a flag
 }
 
 // flags are those of every command that calls the API.
 func (r *remote) flags(f *pflag.FlagSet) {
-	f.StringVar(&r.URL, "server", "", "The API's address: a `URL`. Variable: POSTHORN_URL (http://localhost:8000).")
-	f.StringVar(&r.Key, "key", "", "An API `KEY`. Variable: POSTHORN_KEY, where others on this machine do not see it.")
-	f.StringVar(&r.Profile, "profile", "", "The profile of this `NAME`, from ~/.config/posthorn/config.yaml: an address and a key. Variable: POSTHORN_PROFILE.")
+	f.Var(filled{&r.URL}, "server", "The API's address: a `URL`. Variable: POSTHORN_URL (http://localhost:8000).")
+	f.Var(filled{&r.Key}, "key", "An API `KEY`. Variable: POSTHORN_KEY, where others on this machine do not see it.")
+	f.Var(filled{&r.Profile}, "profile", "The profile of this `NAME`, from ~/.config/posthorn/config.yaml: an address and a key. Variable: POSTHORN_PROFILE.")
 	f.BoolVar(&r.JSON, "json", false, "Print JSON, as the API answers; a list as one array.")
 }
 
@@ -57,8 +58,18 @@ func (r *remote) runs(do does) func(*cobra.Command, []string) error {
 		if err := r.Validate(); err != nil {
 			return onTheLine(err)
 		}
-		return r.call(func(ctx context.Context, c *client.Client) error { return do(ctx, c, args) })
+		return r.call(func(ctx context.Context, c *client.Client) error { return ofOne(args, do(ctx, c, args)) })
 	}
+}
+
+// ofOne names the thing that a command is about where the API says that there is none.
+// Where it is another that is not there, the API names its field.
+func ofOne(args []string, err error) error {
+	var p *client.Problem
+	if len(args) != 1 || !errors.As(err, &p) || p.Status != http.StatusNotFound || p.Field != "" || strings.Contains(err.Error(), args[0]) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", args[0], err)
 }
 
 // callTimeout ends a call that nobody answers: API Gateway gives up after 30 s.
@@ -83,14 +94,12 @@ func (r *remote) Validate() error {
 	if err != nil {
 		return usageError{err}
 	}
-	fromEnvironment := os.Getenv("POSTHORN_URL")
-	if r.Profile != "" {
-		r.URL = first(r.URL, chosen.url, fromEnvironment, standardURL)
-	} else {
-		r.URL = first(r.URL, fromEnvironment, chosen.url, standardURL)
-	}
+	urlFrom := r.chooseURL(chosen.url, file.path)
 	if !isAPI(r.URL) {
-		return errors.New("--server: must be the address of an API, such as http://localhost:8000")
+		return fmt.Errorf("%s: must be the address of an API, such as http://localhost:8000", urlFrom)
+	}
+	if base, _, within := strings.Cut(r.URL+"/", "/api/v1/"); within {
+		return fmt.Errorf("%s: give the address without /api/v1: %s", urlFrom, base)
 	}
 	ofProfile := ""
 	if strings.TrimSuffix(r.URL, "/") == strings.TrimSuffix(chosen.url, "/") {
@@ -108,6 +117,24 @@ func (r *remote) Validate() error {
 		return fmt.Errorf("%s: must be an API key, ph_<id>_<secret>", r.keyFrom)
 	}
 	return file.warn()
+}
+
+// chooseURL chooses the address of --server, of the environment or of a profile, and
+// returns what gave it.
+func (r *remote) chooseURL(ofProfile, path string) (from string) {
+	fromEnvironment := os.Getenv("POSTHORN_URL")
+	switch {
+	case r.URL != "":
+		return "--server"
+	case ofProfile != "" && (r.Profile != "" || fromEnvironment == ""):
+		r.URL = ofProfile
+		return path
+	case fromEnvironment != "":
+		r.URL = fromEnvironment
+		return "POSTHORN_URL"
+	}
+	r.URL = standardURL
+	return "--server"
 }
 
 // first is the first text that is not empty.
@@ -149,7 +176,7 @@ func (r *remote) call(do func(ctx context.Context, c *client.Client) error) erro
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		return errors.New("interrupted")
 	case errors.As(err, &p) && p.Status == http.StatusBadRequest:
-		return usageError{ofFlag(p)} // what was asked for is wrong
+		return usageError{ofFlag(p, r.argument)} // what was asked for is wrong
 	}
 	return err
 }
@@ -159,13 +186,17 @@ var flagOf = map[string]string{
 	"endpoint_id": "endpoint", "event_id": "event", "event_type": "type", "failure_reason": "reason", "headers": "header", "id": "idempotency-key",
 }
 
-// ofFlag says in the words of the command line what the API says of a field.
-func ofFlag(p *client.Problem) error {
+// ofFlag says in the words of the command line what the API says of a field. argument
+// is the field that is given without a flag; empty: there is none.
+func ofFlag(p *client.Problem, argument string) error {
 	rest, ok := strings.CutPrefix(p.Error(), p.Field+":")
 	if p.Field == "" || !ok {
 		return p
 	}
-	name, within := p.Field, ""
+	if p.Field == argument {
+		return fmt.Errorf("%s:%s", strings.ToUpper(argument), rest)
+	}
+	name, within := strings.TrimPrefix(p.Field, "filter."), ""
 	if at := strings.IndexAny(name, ".["); at >= 0 {
 		name, within = name[:at], name[at:]
 	}
