@@ -196,6 +196,36 @@ func TestTheWholeStory(t *testing.T) {
 	p.gone("the shop")
 }
 
+// An endpoint whose breaker is open is shown so wherever endpoints are.
+func TestAnEndpointThatIsLeftAloneIsShownSo(t *testing.T) {
+	t.Parallel()
+	s := start(t, "off")
+	r := newReceiver(t)
+	path := "/api/v1/webhooks/" + s.call(t, "POST", "/api/v1/webhooks", map[string]any{"url": r.URL, "events": []string{"*"}})["id"].(string)
+	page := strings.Replace(path, "/api/v1/webhooks", "/console/endpoints", 1)
+	p := open(t, s, page)
+	p.sees("active")
+	p.visit("/console")
+	p.sees("all active")
+	r.down.Store(true)
+	for range 10 { // as many as open it
+		s.call(t, "POST", path+"/test", nil)
+	}
+	require.Eventually(t, func() bool { return s.call(t, "GET", path, nil)["left_alone_until"] != nil }, patience, 50*time.Millisecond)
+	p.visit("/console")
+	p.sees("1 left alone", "Endpoints that are not posted to", "left alone until")
+	p.visit("/console/endpoints")
+	p.sees("left alone until")
+	p.visit(page)
+	p.sees("its circuit breaker is open until", "left alone until")
+	r.down.Store(false)
+	p.click("Resume")
+	p.sees("Its circuit breaker is closed")
+	p.until("it is active again", "![...document.querySelectorAll('.badge')].some(b => b.innerText === 'left alone')")
+	p.visit("/console")
+	p.sees("all active")
+}
+
 // Whatever a producer sends and a receiver answers is text.
 func TestNothingThatIsShownIsMarkup(t *testing.T) {
 	t.Parallel()

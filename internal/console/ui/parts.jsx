@@ -77,13 +77,27 @@ export function Empty({ children }) { return <div class="empty">{children}</div>
 
 const tones = {
   delivered: 'good', active: 'good', done: 'good', queued: 'calm', retrying: 'warn', running: 'calm',
-  dead: 'bad', failed: 'bad', disabled: 'bad', held: 'warn', paused: 'warn', cancelled: 'dull',
+  dead: 'bad', failed: 'bad', disabled: 'bad', held: 'warn', paused: 'warn', 'left alone': 'warn', cancelled: 'dull',
 }
 
 export function Badge({ status, title }) { return <span class={'badge ' + (tones[status] || 'dull')} title={title}>{status}</span> }
 
+// Standing is how an endpoint stands, and why. One whose breaker is open is active,
+// and left alone all the same.
+export function Standing({ of: e }) {
+  if (!e.left_alone_until) return <><Badge status={e.status} /> {e.status_reason && <span class="quiet">{e.status_reason}</span>}</>
+  return <><Badge status="left alone" title="active, but its circuit breaker is open" /> <span class="quiet"><LeftAlone until={e.left_alone_until} /></span></>
+}
+
+// LeftAlone says until when. That has passed where nothing came since to try it
+// with, or what was tried has not succeeded.
+export function LeftAlone({ until }) {
+  return new Date(until) > Date.now() ? <>until <time dateTime={until} title={absolute.format(new Date(until)) + ' · ' + until}>{clock.format(new Date(until))}</time></> : <>until the next delivery that succeeds</>
+}
+
 const relative = new Intl.RelativeTimeFormat('en', { numeric: 'auto', style: 'short' })
 const absolute = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' })
+const clock = new Intl.DateTimeFormat('en-GB', { timeStyle: 'medium' })
 const units = [['day', 86400], ['hour', 3600], ['minute', 60], ['second', 1]]
 
 export function ago(at, now = Date.now()) {

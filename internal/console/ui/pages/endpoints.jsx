@@ -1,7 +1,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import { few, forgetEndpoint, get, patch, post, query, remove } from '../api.js'
 import { Field, Form, Mistake, fromTime, toTime } from '../forms.jsx'
-import { Badge, Copy, Dialog, Do, Empty, Facts, Id, List, Loading, Page, Secret, Time, Trouble, bare, count, milliseconds, say, useAdmin, useLoad, usePages } from '../parts.jsx'
+import { Badge, Copy, Dialog, Do, Empty, Facts, Id, LeftAlone, List, Loading, Page, Secret, Standing, Time, Trouble, bare, count, milliseconds, say, useAdmin, useLoad, usePages } from '../parts.jsx'
 import { Link, go } from '../routing.jsx'
 import { DeliveryTable } from './deliveries.jsx'
 import { Job } from './jobs.jsx'
@@ -15,7 +15,7 @@ export function Endpoints() {
   return <Page title="Endpoints" actions={admin && <Link class="button primary" to="/endpoints/new">New endpoint</Link>}>
     <List pages={pages} caption="Endpoints, newest first" empty={<><p>There is no endpoint yet.</p>{admin && <p><Link class="button primary" to="/endpoints/new">Make the first one</Link></p>}</>} columns={[
       { name: 'Endpoint', class: 'main', cell: e => <><Link class="url" to={'/endpoints/' + e.id} title={e.url}>{bare(e.url)}</Link>{e.description && <div class="quiet">{e.description}</div>}</> },
-      { name: 'Status', cell: e => <><Badge status={e.status} />{e.status_reason && <div class="quiet">{e.status_reason}</div>}</> },
+      { name: 'Status', cell: e => <Standing of={e} /> },
       { name: 'Events', cell: e => <Filters all={e.events} /> },
       { name: 'Last deliveries', cell: e => <Health of={health[e.id]} /> },
       { name: 'Made', cell: e => <Time at={e.created_at} /> },
@@ -68,6 +68,7 @@ export function Endpoint({ id }) {
   const changed = what => { forgetEndpoint(id); say(what); reload() }
   return <Page title={bare(e.url)} back={{ to: '/endpoints', text: 'Endpoints' }} actions={admin && <>
     <Do act={async () => { const event = await post(path + '/test'); say('A test event is on its way.'); go('/deliveries/' + event.deliveries[0].id) }}>Send a test event</Do>
+    {e.left_alone_until && <Do class="primary" act={async () => { await post(path + '/resume'); changed('Its circuit breaker is closed: what is sent to it now is tried at once.') }}>Resume</Do>}
     {e.status === 'active'
       ? <Do act={async () => { await post(path + '/pause'); changed('The endpoint is paused. Its deliveries are held.') }}>Pause</Do>
       : <Do class="primary" act={async () => { const a = await post(path + '/resume'); setJob(a.job.id); changed('The endpoint is active again.') }}>Resume</Do>}
@@ -78,9 +79,10 @@ export function Endpoint({ id }) {
   </>}>
     <Trouble error={error} />
     {e.status !== 'active' && <div class={'banner ' + e.status} role="status"><Badge status={e.status} /> <p><b>{e.status_reason || 'It is not active.'}</b> Deliveries to it are held, and do not expire, until it is resumed.</p></div>}
+    {e.left_alone_until && <div class="banner paused" role="status"><Badge status="left alone" /> <p><b>It goes on failing: its circuit breaker is open <LeftAlone until={e.left_alone_until} />.</b> Deliveries to it wait, which uses no attempts. Where it is mended, a resume closes the breaker, and so does a change of its URL or headers.</p></div>}
     {job && <Job id={job} title={'What is held is released, what died is sent again'} />}
     <Facts of={[
-      ['Status', <Badge status={e.status} />],
+      ['Status', <Standing of={e} />],
       ['URL', <span class="wrap">{e.url} <Copy text={e.url} what="URL" /></span>],
       ['Events', <span class="chips">{e.events.map(f => <code>{f}</code>)}</span>],
       ['Id', <Id id={e.id} />],

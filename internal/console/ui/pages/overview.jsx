@@ -2,7 +2,7 @@ import { useEffect, useState } from 'preact/hooks'
 import { get } from '../api.js'
 import { Chart } from '../chart.jsx'
 import { period, series, watch } from '../figures.js'
-import { Badge, Empty, EndpointName, Loading, Page, Time, Trouble, count, milliseconds, useAdmin, useLoad, useSession } from '../parts.jsx'
+import { Empty, EndpointName, Loading, Page, Standing, Time, Trouble, count, milliseconds, useAdmin, useLoad, useSession } from '../parts.jsx'
 import { Link } from '../routing.jsx'
 
 const rate = n => n === null || n === undefined ? '–' : (n < 10 ? n.toFixed(1) : n.toFixed(0)) + '/s'
@@ -13,16 +13,19 @@ const lastKnown = all => all.findLast(x => x !== null) ?? null
 export function Overview() {
   const { role, tenant } = useSession()
   const figures = tenant === 'default'
-  const attention = role !== 'metrics' && <Attention />
+  // Of endpoints, the newest 200.
+  const endpoints = useLoad(async signal => role === 'metrics' ? [] : (await get('/api/v1/webhooks?limit=200', { signal })).data, [], 30_000)
+  const attention = role !== 'metrics' && <Attention endpoints={endpoints.data || []} />
+  const leftAlone = (endpoints.data || []).filter(e => e.left_alone_until).length
   return <Page title="Overview">
-    {figures ? <Figures>{attention}</Figures> : <Empty><p>The figures of the whole are for keys of the tenant <code>default</code>: they count all tenants.</p></Empty>}
+    {figures ? <Figures leftAlone={leftAlone}>{attention}</Figures> : <Empty><p>The figures of the whole are for keys of the tenant <code>default</code>: they count all tenants.</p></Empty>}
     {!figures && attention}
   </Page>
 }
 
 // Figures are the tiles and the charts. Between them stands what wants to be looked
 // at: who comes because something died need not look further.
-function Figures({ children }) {
+function Figures({ leftAlone, children }) {
   const [error, set] = useState()
   const [, again] = useState(0)
   const admin = useAdmin()
@@ -43,7 +46,7 @@ function Figures({ children }) {
       <Tile name="Attempts succeeded" value={attempts ? percent(100 * now.attempts.succeeded / attempts) : '–'} note={`${count(now.attempts.failed)} failed`} />
       <Tile name="Waiting" value={count(waiting)} note={waiting ? `oldest ${milliseconds(now.lag_seconds * 1000)}` : 'nothing'} />
       <Tile name="Dead letters" value={count(now.dlq.entries)} tone={now.dlq.entries ? 'bad' : ''} to="/dead-letters" />
-      <Tile name="Endpoints" value={count(now.endpoints.active)} note={[now.endpoints.paused && `${count(now.endpoints.paused)} paused`, now.endpoints.disabled && `${count(now.endpoints.disabled)} disabled`].filter(Boolean).join(', ') || 'all active'} to="/endpoints" />
+      <Tile name="Endpoints" value={count(now.endpoints.active)} note={[leftAlone && `${count(leftAlone)} left alone`, now.endpoints.paused && `${count(now.endpoints.paused)} paused`, now.endpoints.disabled && `${count(now.endpoints.disabled)} disabled`].filter(Boolean).join(', ') || 'all active'} to="/endpoints" />
     </ul>
     {now.endpoints.total === 0 && admin && <Empty><p>There is no endpoint yet. Events that match none are kept and delivered nowhere.</p><p><Link class="button primary" to="/endpoints/new">Make an endpoint</Link></p></Empty>}
     {children}
@@ -70,12 +73,11 @@ function Tile({ name, value, note, tone, to }) {
   return <li>{to ? <Link to={to}>{inside}</Link> : <div>{inside}</div>}</li>
 }
 
-// What wants to be looked at: endpoints that are not active, and what died last.
-function Attention() {
-  const endpoints = useLoad(signal => get('/api/v1/webhooks?limit=200', { signal }), [], 30_000)
+// What wants to be looked at: endpoints that are not posted to, and what died last.
+function Attention({ endpoints }) {
   const dead = useLoad(signal => get('/api/v1/dlq?limit=5', { signal }), [], 10_000)
   const jobs = useLoad(signal => get('/api/v1/jobs?limit=20', { signal }), [], 10_000)
-  const still = endpoints.data?.data.filter(e => e.status !== 'active').slice(0, 5) || []
+  const still = endpoints.filter(e => e.status !== 'active' || e.left_alone_until).slice(0, 5)
   const running = jobs.data?.data.filter(j => j.status === 'running').slice(0, 5) || []
   const died = dead.data?.data || []
   if (!still.length && !running.length && !died.length) return null
@@ -83,7 +85,7 @@ function Attention() {
     {died.length > 0 && <section><header class="section"><h2>Died last</h2><Link to="/dead-letters">All dead letters</Link></header><ul class="rows">{died.map(d => <li key={d.id}>
       <Link to={'/dead-letters/' + d.id}><b>{d.event_type || 'unreadable message'}</b></Link> <span class="quiet">{d.failure_reason}</span> <Time at={d.created_at} />
     </li>)}</ul></section>}
-    {still.length > 0 && <section><h2>Endpoints that are not active</h2><ul class="rows">{still.map(e => <li key={e.id}><Badge status={e.status} /> <EndpointName id={e.id} /> <span class="quiet">{e.status_reason}</span></li>)}</ul></section>}
+    {still.length > 0 && <section><h2>Endpoints that are not posted to</h2><ul class="rows">{still.map(e => <li key={e.id}><EndpointName id={e.id} /> <Standing of={e} /></li>)}</ul></section>}
     {running.length > 0 && <section><h2>Jobs under way</h2><ul class="rows">{running.map(j => <li key={j.id}><Link to={'/jobs/' + j.id}><b>{j.kind}</b></Link> <span class="quiet">{count(j.done)} of {count(j.total)}</span> <Time at={j.created_at} /></li>)}</ul></section>}
   </div>
 }
