@@ -76,9 +76,11 @@ func (a *account) makes(t *testing.T, command string) error {
 	before := a.calls.Load()
 	cmd := exec.CommandContext(t.Context(), *awsCLI, args[1:]...)
 	cmd.Dir = t.TempDir()
+	cache, err := os.UserCacheDir() // where oracles/aws2 has the program, whatever home it is told
+	require.NoError(t, err)
 	own := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "AWS_") })
 	cmd.Env = append(
-		own, "HOME="+t.TempDir(), "AWS_ENDPOINT_URL="+a.URL, "AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any",
+		own, "HOME="+t.TempDir(), "XDG_CACHE_HOME="+cache, "AWS_ENDPOINT_URL="+a.URL, "AWS_REGION=eu-central-1", "AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=any",
 		"AWS_CONFIG_FILE=/dev/null", "AWS_SHARED_CREDENTIALS_FILE=/dev/null", "AWS_EC2_METADATA_DISABLED=true", "AWS_PAGER=", "AWS_MAX_ATTEMPTS=1",
 	)
 	out, err := cmd.CombinedOutput()
