@@ -1,10 +1,12 @@
 package browser
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp/kb"
+	"github.com/stretchr/testify/require"
 )
 
 // beside waits until what is wrong stands right under its field, in sight, and is
@@ -91,4 +93,43 @@ func TestNothingMovesForWhoDoesNotWantIt(t *testing.T) {
 			!['transitionDuration', 'animationName', 'scrollBehavior'].some(n => r.style?.[n] && !/^(0s|none|auto)$/.test(r.style[n])) && calm(r.cssRules ?? []));
 		return document.styleSheets.length > 0 && [...document.styleSheets].every(s => calm(s.cssRules)) && document.getAnimations().length === 0;
 	})()`)
+}
+
+// A list is asked for anew every five seconds. A filter's mistake takes the focus
+// once, and not from who has gone on to another field; and it stays for as long as
+// the filter says the same.
+func TestAMistakeInAFilterTakesTheFocusOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t, "off")
+	p := open(t, s, "/console/dead-letters")
+	p.allow("400")
+	p.enter("Event type", "not a type")
+	p.keys(kb.Enter)
+	p.beside("Event type", "event_type: ")
+	asked := "performance.getEntriesByType('resource').filter(e => e.name.includes('/api/v1/dlq?') && e.name.includes('event_type')).length"
+	polled := func() {
+		t.Helper()
+		n, err := evaluate[int](p, asked)
+		require.NoError(t, err)
+		p.until("two more answers", fmt.Sprintf("%s >= %d", asked, n+2)) // what the first changes shows by the second
+	}
+	stays := func() {
+		t.Helper()
+		p.tabBack(field("Endpoint"))
+		polled()
+		p.at(field("Endpoint"))
+		p.sees("event_type: ")
+	}
+	stays()
+
+	// Pressed again, it is asked for again, and says where the mistake still is.
+	n, err := evaluate[int](p, asked)
+	require.NoError(t, err)
+	p.use(button("Show"))
+	p.beside("Event type", "event_type: ")
+	p.until("it is asked for anew, at once", fmt.Sprintf("%s > %d", asked, n))
+	stays()
+
+	p.use(button("Clear"))
+	p.gone("event_type: ")
 }

@@ -39,7 +39,7 @@ export function DeadLetters({ params }) {
   }
 
   return <Page title="Dead letters" actions={admin && <button type="button" class="primary" onClick={() => open(true)}>Replay many…</button>}>
-    <Filter path="/dead-letters" params={params} problem={pages.error} fields={['endpoint_id', 'event_type', 'since', 'until']}>
+    <Filter path="/dead-letters" params={params} pages={pages} fields={['endpoint_id', 'event_type', 'since', 'until']}>
       <Field name="endpoint_id" label="Endpoint" defaultValue={endpoint_id} placeholder="ep_…" />
       <Field name="event_type" label="Event type" defaultValue={event_type} />
       <Field name="since" label="Died since" type="datetime-local" step="1" defaultValue={fromTime(since)} />

@@ -31,7 +31,7 @@ export function Deliveries({ params }) {
     if (!chosen && first && all.data.data.length === 1) go('/deliveries?endpoint_id=' + first.id, { replace: true })
   }, [chosen, all.data])
   return <Page title="Deliveries">
-    <Filter path="/deliveries" params={params} problem={pages.error} fields={['endpoint_id', 'event_id', 'status', 'event_type', 'since', 'until']}>
+    <Filter path="/deliveries" params={params} pages={pages} fields={['endpoint_id', 'event_id', 'status', 'event_type', 'since', 'until']}>
       <Field name="endpoint_id" label="Endpoint" list="endpoints" defaultValue={endpoint_id} placeholder="ep_…" />
       <datalist id="endpoints">{all.data?.data.map(e => <option value={e.id}>{e.url}</option>)}</datalist>
       <Field name="event_id" label="or event" defaultValue={event_id} placeholder="evt_…" />

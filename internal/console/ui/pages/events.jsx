@@ -12,7 +12,7 @@ export function Events({ params }) {
   const { event_type, since, until } = params
   const pages = usePages('/api/v1/events', { event_type, since, until }, { every: 5000 })
   return <Page title="Events" actions={admin && <Link class="button primary" to="/events/new">Send an event</Link>}>
-    <Filter path="/events" params={params} problem={pages.error} fields={['event_type', 'since', 'until']}>
+    <Filter path="/events" params={params} pages={pages} fields={['event_type', 'since', 'until']}>
       <Field name="event_type" label="Event type" defaultValue={event_type} placeholder="order.created" />
       <Field name="since" label="Since" type="datetime-local" step="1" defaultValue={fromTime(since)} />
       <Field name="until" label="Until" type="datetime-local" step="1" defaultValue={fromTime(until)} />
