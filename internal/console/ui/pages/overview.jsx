@@ -44,7 +44,7 @@ function Figures({ leftAlone, children }) {
       <Tile name="Events accepted" value={count(now.events_total)} />
       <Tile name="Delivered" value={count(now.deliveries.delivered)} tone="good" />
       <Tile name="Attempts succeeded" value={attempts ? percent(100 * now.attempts.succeeded / attempts) : '–'} note={`${count(now.attempts.failed)} failed`} />
-      <Tile name="Waiting" value={count(waiting)} note={waiting ? `oldest ${milliseconds(now.lag_seconds * 1000)}` : 'nothing'} />
+      <Tile name="Waiting" value={count(waiting)} note={waiting ? [now.queue.delayed && `${count(now.queue.delayed)} delayed`, now.queue.ready && `oldest ready ${milliseconds(now.lag_seconds * 1000)}`].filter(Boolean).join(', ') || 'in flight' : 'nothing'} />
       <Tile name="Dead letters" value={count(now.dlq.entries)} tone={now.dlq.entries ? 'bad' : ''} to="/dead-letters" />
       <Tile name="Endpoints" value={count(now.endpoints.active)} note={[leftAlone && `${count(leftAlone)} left alone`, now.endpoints.paused && `${count(now.endpoints.paused)} paused`, now.endpoints.disabled && `${count(now.endpoints.disabled)} disabled`].filter(Boolean).join(', ') || 'all active'} to="/endpoints" />
     </ul>
